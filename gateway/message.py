@@ -1,0 +1,92 @@
+"""Request and Response: the two things that travel.
+
+Header names are lower-case bytes everywhere inside the gateway; values are bytes, stripped of surrounding white space.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any, Final
+
+import msgspec
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class _Unparsed:
+    def __repr__(self) -> str:
+        return "UNPARSED"
+
+
+UNPARSED: Final[Any] = _Unparsed()
+"""Marks a message whose body nobody has read as JSON yet; see gateway/graph/document.py."""
+
+REPRESENTATION: Final = frozenset(
+    (b"content-type", b"content-encoding", b"content-language", b"inference-header-content-length")
+)
+"""Headers that describe the body (RFC 9110 section 8) and so travel with it, wherever it goes."""
+
+
+class Request(msgspec.Struct, gc=False):
+    """One call on its way in: a client's, or the one that a step derives from it."""
+
+    method: bytes
+    target: bytes
+    """Origin form: path and query as the client sent them (RFC 9112 section 3.2.1)."""
+    headers: Headers
+    body: bytes = b""
+    deadline: float = inf
+    """Loop time at which nobody wants the answer any more."""
+    id: bytes = b""
+    """The request id, as echoed in ``x-request-id``."""
+    route: list[bytes] = msgspec.field(default_factory=list)
+    """The branches taken, ``b"canary=iris-v2"`` each; one list shared by all requests derived from the client's."""
+    at: tuple[str, str] = ("", "")
+    """Node and step that sent it on last; names the culprit when something fails further down."""
+    document: Any = UNPARSED
+    """The body as parsed JSON, once some node has asked for it."""
+
+    def derive(self, deadline: float) -> Request:
+        """The same message with a deadline of its own (loop time)."""
+        return Request(
+            self.method, self.target, self.headers, self.body, deadline, self.id, self.route, self.at, self.document
+        )
+
+    def carrying(self, message: Response) -> Request:
+        """This request with the body of ``message``, and the headers that describe that body."""
+        headers = [field for field in self.headers if field[0] not in REPRESENTATION]
+        headers += [field for field in message.headers if field[0] in REPRESENTATION]
+        return Request(
+            self.method,
+            self.target,
+            headers,
+            message.body,
+            self.deadline,
+            self.id,
+            self.route,
+            self.at,
+            message.document,
+        )
+
+
+class Response(msgspec.Struct, gc=False):
+    """One answer on its way out. ``headers`` hold no hop-by-hop fields and no framing: the server writes those."""
+
+    status: int
+    headers: Headers
+    body: bytes = b""
+    document: Any = UNPARSED
+    """The body as parsed JSON, once some node has asked for it."""
+
+    @property
+    def ok(self) -> bool:
+        """True for 200-299, which is what every node means by success."""
+        return 200 <= self.status < 300
+
+
+def header(headers: Headers, name: bytes) -> bytes | None:
+    """The first value of ``name`` (lower case), or None."""
+    for key, value in headers:
+        if key == name:
+            return value
+    return None

@@ -1,0 +1,47 @@
+"""Service, Layer, stack(): the one abstraction. A pool, a node, a layer around either: all are a Service."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol, TypeVar
+
+from .message import Request, Response
+
+T = TypeVar("T")
+log = logging.getLogger("gateway")
+
+
+class Service(Protocol):
+    """Anything that answers a request. It answers with a Response, or raises a GatewayError; never anything else."""
+
+    def __call__(self, request: Request, /) -> Awaitable[Response]: ...
+
+
+Layer = Callable[[Service], Service]
+
+
+def stack(*layers: Layer | None, service: Service) -> Service:
+    """``service`` inside ``layers``, the first one outermost; None stands for a layer that is not configured."""
+    for layer in reversed(layers):
+        if layer is not None:
+            service = layer(service)
+    return service
+
+
+_tasks: set[asyncio.Task[Any]] = set()
+
+
+def spawn(work: Coroutine[Any, Any, T], name: str | None = None) -> asyncio.Task[T]:
+    """A task that is kept until it ends and whose failure is logged, unless somebody awaits it and sees for himself."""
+    task = asyncio.get_running_loop().create_task(work, name=name)
+    _tasks.add(task)
+    task.add_done_callback(_ended)
+    return task
+
+
+def _ended(task: asyncio.Task[Any]) -> None:
+    _tasks.discard(task)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("task %s failed", task.get_name(), exc_info=error)
