@@ -1,0 +1,81 @@
+"""Child processes on one core each, in sessions of their own, so that ending one ends all that it started."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def pinned(command: list[str], core: int | None) -> list[str]:
+    """``command`` on ``core`` alone; as it is where there is no core to give."""
+    return command if core is None else ["taskset", "-c", str(core), *command]
+
+
+def cores() -> tuple[int | None, int | None]:
+    """The core of the contestant and that of the load and the backends; None twice where they cannot be kept apart."""
+    free = sorted(os.sched_getaffinity(0))
+    return (free[0], free[1]) if len(free) > 1 and shutil.which("taskset") else (None, None)
+
+
+def output(command: list[str]) -> str:
+    """What a short command says, on either stream."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30, check=False)
+    return done.stdout.strip()
+
+
+class Process:
+    """A running child; ``log`` gets what it says."""
+
+    def __init__(self, command: list[str], core: int | None, log: Path) -> None:
+        self.log = log
+        with log.open("wb") as sink:
+            self._child = subprocess.Popen(
+                pinned(command, core), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True
+            )
+
+    @property
+    def ended(self) -> bool:
+        return self._child.poll() is not None
+
+    def cpu_seconds(self) -> float:
+        """User and system time so far, of the whole session; what has ended in it is not counted."""
+        return sum(_cpu_ticks(Path(entry)) for entry in _session(self._child.pid)) / TICK
+
+    def stop(self) -> None:
+        """Ask, wait a little, insist."""
+        self._signal(signal.SIGTERM)
+        try:
+            self._child.wait(timeout=3)
+        except subprocess.TimeoutExpired:
+            pass
+        self._signal(signal.SIGKILL)
+        self._child.wait(timeout=3)
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self._child.pid, number)
+        except ProcessLookupError:
+            pass
+
+
+def _fields(entry: Path) -> list[str]:
+    try:
+        # The name of the program, in parentheses, may hold spaces.
+        return (entry / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _session(leader: int) -> list[Path]:
+    entries = [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [entry for entry in entries if (fields := _fields(entry)) and fields[3] == str(leader)]
+
+
+def _cpu_ticks(entry: Path) -> int:
+    fields = _fields(entry)
+    return int(fields[11]) + int(fields[12]) if fields else 0
