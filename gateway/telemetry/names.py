@@ -1,0 +1,58 @@
+"""Every metric: its name, kind, labels and help text. Code, exposition and docs/operations.md follow it."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+
+class Metric(NamedTuple):
+    """What one name means; ``labels`` in the order in which they are printed."""
+
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+BUCKETS: Final = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5),
+    *(0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0),
+)
+"""Seconds: OpenTelemetry's advice for HTTP, with finer steps for fast models and longer ones for slow ones."""
+
+METRICS: Final[dict[str, Metric]] = {
+    "gateway_requests_total": Metric(
+        "counter", "Requests answered, by graph, status and outcome.", ("graph", "code", "outcome")
+    ),
+    "gateway_request_duration_seconds": Metric(
+        "histogram", "Time from a request's arrival to the end of its answer.", ("graph",)
+    ),
+    "gateway_requests_in_flight": Metric("gauge", "Requests that have arrived and are not answered yet.", ("graph",)),
+    "gateway_connections": Metric("gauge", "Open client connections."),
+    "gateway_connections_total": Metric("counter", "Client connections accepted."),
+    "gateway_bad_requests_total": Metric(
+        "counter", "Requests refused before any graph saw them, by the status they got.", ("code",)
+    ),
+    "gateway_upstream_requests_total": Metric(
+        "counter", "Calls to a backend, by the status of its answer or of the failure.", ("backend", "code")
+    ),
+    "gateway_upstream_duration_seconds": Metric("histogram", "Time a call to a backend took.", ("backend",)),
+    "gateway_upstream_active_requests": Metric("gauge", "Calls to a backend that are under way.", ("backend",)),
+    "gateway_upstream_connections": Metric("gauge", "Open connections to a backend.", ("backend",)),
+    "gateway_upstream_connections_total": Metric("counter", "Connections opened to a backend.", ("backend",)),
+    "gateway_upstream_connect_failures_total": Metric("counter", "Connections to a backend that failed.", ("backend",)),
+    "gateway_upstream_stale_retries_total": Metric(
+        "counter", "Calls sent again because the backend had closed an idle connection.", ("backend",)
+    ),
+    "gateway_config_last_reload_successful": Metric("gauge", "1 if the last (re)load succeeded, else 0."),
+    "gateway_config_last_reload_success_timestamp_seconds": Metric(
+        "gauge", "When the configuration in use was loaded (Unix time)."
+    ),
+    "gateway_config_reloads_total": Metric("counter", "Reloads, by result: success or failure.", ("result",)),
+    "gateway_build_info": Metric("gauge", "Always 1; the labels tell the versions.", ("version", "python")),
+    "gateway_workers": Metric("gauge", "Worker processes that are serving."),
+    "gateway_worker_restarts_total": Metric("counter", "Worker processes started in place of one that died."),
+    "gateway_worker_cpu_seconds_total": Metric("counter", "CPU time, user and system, of a worker.", ("worker",)),
+    "gateway_worker_memory_bytes": Metric("gauge", "Resident memory of a worker.", ("worker",)),
+}

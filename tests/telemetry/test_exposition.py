@@ -1,0 +1,92 @@
+import os
+import subprocess
+import sys
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from gateway.telemetry.exposition import Exposition
+from gateway.telemetry.metrics import Registry
+
+
+def page(*registries: Registry, pids: dict[int, int] | None = None, accept: str = "") -> str:
+    exposition = Exposition([registry.segment for registry in registries], lambda: pids or {})
+    return exposition.render(accept)[0].decode()
+
+
+def samples(text: str) -> dict[tuple[str, ...], float]:
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in parse_text(text)
+        for sample in family.samples
+        if sample.name.startswith("gateway")
+    }
+
+
+def test_counters_and_gauges_are_summed_over_the_workers() -> None:
+    one, two = Registry.private(), Registry.private()
+    for registry in (one, two):
+        registry.counter("gateway_connections_total").add(2)
+        registry.gauge("gateway_connections").add(1)
+    two.counter("gateway_bad_requests_total", code="400").add()
+    assert samples(page(one, two)) == {
+        ("gateway_connections_total",): 4,
+        ("gateway_connections",): 2,
+        ("gateway_bad_requests_total", "400"): 1,
+    }
+
+
+def test_histograms_are_summed_and_cumulated() -> None:
+    one, two = Registry.private(), Registry.private()
+    for registry, seconds in ((one, 0.05), (two, 0.5), (two, 50.0)):
+        registry.histogram("gateway_request_duration_seconds", (0.1, 1.0), graph="g").observe(seconds)
+    name = "gateway_request_duration_seconds"
+    assert samples(page(one, two)) == {
+        (f"{name}_bucket", "g", "0.1"): 1,
+        (f"{name}_bucket", "g", "1.0"): 2,
+        (f"{name}_bucket", "g", "+Inf"): 3,
+        (f"{name}_count", "g"): 3,
+        (f"{name}_sum", "g"): pytest.approx(50.55),
+    }
+
+
+def test_help_and_type_come_from_the_table() -> None:
+    registry = Registry.private()
+    registry.gauge("gateway_connections")
+    assert page(registry).splitlines()[:3] == [
+        "# HELP gateway_connections Open client connections.",
+        "# TYPE gateway_connections gauge",
+        "gateway_connections 0.0",
+    ]
+
+
+def test_label_values_are_escaped() -> None:
+    registry = Registry.private()
+    registry.gauge("gateway_requests_in_flight", graph='a"b\\c\n').set(1)
+    assert samples(page(registry)) == {("gateway_requests_in_flight", 'a"b\\c\n'): 1}
+
+
+def test_openmetrics_on_request() -> None:
+    registry = Registry.private()
+    registry.counter("gateway_connections_total").add()
+    registry.histogram("gateway_request_duration_seconds", (0.1,), graph="g").observe(1)
+    body, content_type = Exposition([registry.segment], dict).render("application/openmetrics-text; version=1.0.0")
+    assert content_type.startswith("application/openmetrics-text")
+    assert "gateway_connections" in {family.name for family in parse_openmetrics(body.decode())}
+
+
+def test_figures_of_worker_processes_come_from_proc() -> None:
+    found = samples(page(pids={3: os.getpid()}))
+    assert found["gateway_worker_cpu_seconds_total", "3"] > 0
+    assert found["gateway_worker_memory_bytes", "3"] > 1 << 20
+
+
+def test_a_worker_that_has_just_died_is_left_out() -> None:
+    dead = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    dead.wait()
+    assert samples(page(pids={0: dead.pid})) == {}
+
+
+def test_the_control_process_shows_its_own_figures() -> None:
+    assert "process_resident_memory_bytes" in page()
