@@ -1,6 +1,8 @@
 """Frozen structs, one per YAML mapping: the single source of decoding, checking, the JSON Schema and the reference.
 
 Field names are the camelCase keys of the file in snake_case. Durations are seconds, sizes are bytes, once decoded.
+What ``Meta(extra=...)`` may say of a field: ``scalar`` (how its text is read), ``or_one`` (a lone scalar stands for a
+list of one), ``alias`` (a second key for it), ``internal`` (not a key of the file at all).
 """
 
 from __future__ import annotations
@@ -17,22 +19,10 @@ class Mapping(
     """One YAML mapping."""
 
 
-Duration = Annotated[
-    float,
-    Meta(
-        extra={"scalar": "duration"},
-        extra_json_schema={"type": "string", "pattern": "^([0-9]{1,5}(h|m|s|ms)){1,4}$"},
-    ),
-]
+Duration = Annotated[float, Meta(extra={"scalar": "duration"})]
 """A Gateway API duration (GEP-2257): ``250ms``, ``1m30s``."""
 
-Size = Annotated[
-    int,
-    Meta(
-        extra={"scalar": "size"},
-        extra_json_schema={"type": ["string", "integer"], "pattern": "^[0-9]+(KiB|MiB|GiB)?$", "minimum": 0},
-    ),
-]
+Size = Annotated[int, Meta(ge=0, extra={"scalar": "size"})]
 """``64KiB``, ``16MiB``, ``1GiB`` or plain bytes."""
 
 Count = Annotated[int, Meta(ge=0)]
@@ -40,148 +30,243 @@ Count = Annotated[int, Meta(ge=0)]
 DEFAULT_PROPAGATE = ("^traceparent$", "^tracestate$", "^baggage$", "^x-request-id$", "^content-type$", "^accept$")
 
 
-class ServerTls(Mapping):
-    """TLS on the listeners; with ``clientCaFile`` clients must show a certificate signed by it."""
+class ServerTls(Mapping, frozen=True, kw_only=True):
+    """TLS on the listeners; with `clientCaFile` clients must show a certificate signed by it."""
 
-    cert_file: str
-    key_file: str
-    client_ca_file: str | None = None
+    cert_file: Annotated[str, Meta(description="Certificate chain, PEM.")]
+    key_file: Annotated[str, Meta(description="Its private key, PEM.")]
+    client_ca_file: Annotated[str | None, Meta(description="Authorities whose clients are let in, PEM.")] = None
 
 
-class ServerTimeouts(Mapping):
+class ServerTimeouts(Mapping, frozen=True, kw_only=True):
     """How long the gateway waits for its clients, and the default deadline of a graph."""
 
-    header: Duration = 10.0
-    body: Duration = 60.0
-    idle: Duration = 180.0
-    request: Duration = 60.0
+    header: Annotated[Duration, Meta(description="To receive a request's head; 0s: no limit.")] = 10.0
+    body: Annotated[Duration, Meta(description="To receive a request's body; 0s: no limit.")] = 60.0
+    idle: Annotated[Duration, Meta(description="Between two requests of a connection; 0s: no limit.")] = 180.0
+    request: Annotated[Duration, Meta(description="The deadline of a graph that has no `timeout` of its own.")] = 60.0
 
 
-class Limits(Mapping):
-    """What a client may ask of the gateway. ``maxConnections`` and ``maxInFlight`` are for all workers; 0: no limit."""
+class Limits(Mapping, frozen=True, kw_only=True):
+    """What a client may ask of the gateway."""
 
-    max_body_bytes: Size = 64 << 20
-    max_header_bytes: Size = 60 << 10
-    max_headers: Count = 100
-    max_connections: Count = 10_000
-    max_in_flight: Count = 0
-
-
-class Drain(Mapping):
-    """The end: not ready for ``delay`` while still accepting, then ``timeout`` to finish what is in flight."""
-
-    delay: Duration = 5.0
-    timeout: Duration = 30.0
+    max_body_bytes: Annotated[Size, Meta(description="The largest request body; beyond it 413.")] = 64 << 20
+    max_header_bytes: Annotated[Size, Meta(description="The largest request head; beyond it 431.")] = 60 << 10
+    max_headers: Annotated[Count, Meta(description="The most header fields of a request; beyond it 431.")] = 100
+    max_connections: Annotated[Count, Meta(description="Open connections, all workers together; 0: no limit.")] = 10_000
+    max_in_flight: Annotated[
+        Count, Meta(description="Requests at work, all workers together; beyond it 503; 0: no limit.")
+    ] = 0
 
 
-class HeaderRules(Mapping):
-    """Which client headers reach the backend, and what is added or taken away there. None: see the level above."""
+class Drain(Mapping, frozen=True, kw_only=True):
+    """The end: not ready for `delay` while still accepting, then `timeout` to finish what is in flight."""
 
-    propagate: tuple[str, ...] | None = None
-    set: dict[str, str] = {}
-    remove: tuple[str, ...] = ()
-
-
-class Server(Mapping):
-    """The data port. Everything here but ``headers`` and ``limits`` needs a restart to change."""
-
-    listen: tuple[str, ...] = ("0.0.0.0:8080",)
-    workers: Annotated[int, Meta(ge=1)] | Literal["auto"] = "auto"
-    tls: ServerTls | None = None
-    timeouts: ServerTimeouts = ServerTimeouts()
-    limits: Limits = Limits()
-    drain: Drain = Drain()
-    trusted_proxies: tuple[str, ...] = ("127.0.0.1/32", "::1/128")
-    headers: HeaderRules = HeaderRules()
+    delay: Annotated[Duration, Meta(description="Not ready, but still accepting: load balancers take notice.")] = 5.0
+    timeout: Annotated[Duration, Meta(description="To finish what is in flight once nothing is accepted.")] = 30.0
 
 
-class Admin(Mapping):
+class HeaderRules(Mapping, frozen=True, kw_only=True):
+    """Which client headers reach the backend, and what is added or taken away there."""
+
+    propagate: Annotated[
+        tuple[str, ...] | None,
+        Meta(
+            description="Regular expressions, case-insensitive, of the client's headers that reach the backend. "
+            "The nearest list wins: the backend's, the graph's, the server's; without any: `traceparent`, "
+            "`tracestate`, `baggage`, `x-request-id`, `content-type`, `accept`."
+        ),
+    ] = None
+    set: Annotated[dict[str, str], Meta(description="Headers that every call to the backend carries.")] = {}
+    remove: Annotated[tuple[str, ...], Meta(description="Names of headers that never reach the backend.")] = ()
+
+
+class Server(Mapping, frozen=True, kw_only=True):
+    """The data port. `listen`, `workers`, `tls` and `trustedProxies` need a restart to change."""
+
+    listen: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Where clients connect: `host:port`, `[v6]:port`, `:port` or `unix:/path`; one, or a list.",
+            extra={"or_one": True},
+        ),
+    ] = ("0.0.0.0:8080",)
+    workers: Annotated[
+        Annotated[int, Meta(ge=1)] | Literal["auto"],
+        Meta(description="Processes; `auto`: one for each core that cgroup and affinity allow."),
+    ] = "auto"
+    tls: Annotated[ServerTls | None, Meta(description="TLS on every TCP listener.")] = None
+    timeouts: Annotated[ServerTimeouts, Meta(description="Patience with clients.")] = ServerTimeouts()
+    limits: Annotated[Limits, Meta(description="What a client may ask for.")] = Limits()
+    drain: Annotated[Drain, Meta(description="How it ends.")] = Drain()
+    trusted_proxies: Annotated[
+        tuple[str, ...], Meta(description="Networks (CIDR) of the proxies whose word about the client is believed.")
+    ] = ("127.0.0.1/32", "::1/128")
+    headers: Annotated[HeaderRules, Meta(description="For all graphs and backends.")] = HeaderRules()
+
+
+class Admin(Mapping, frozen=True, kw_only=True):
     """The admin site: metrics, health, reload. Never on the data port."""
 
-    listen: str = "127.0.0.1:9901"
+    listen: Annotated[str, Meta(description="`host:port`, `[v6]:port`, `:port` or `unix:/path`.")] = "127.0.0.1:9901"
 
 
-class BackendTimeouts(Mapping):
-    """``connect``: TCP and TLS; ``request``: from the first byte sent to the last byte of the answer."""
+class BackendTimeouts(Mapping, frozen=True, kw_only=True):
+    """How long the gateway waits for a model server."""
 
-    connect: Duration = 5.0
-    request: Duration = 30.0
-
-
-class BackendTls(Mapping):
-    """How ``https`` endpoints are verified, and the certificate shown to them."""
-
-    ca_file: str | None = None
-    cert_file: str | None = None
-    key_file: str | None = None
-    server_name: str | None = None
-    insecure_skip_verify: bool = False
+    connect: Annotated[Duration, Meta(description="TCP and TLS.")] = 5.0
+    request: Annotated[Duration, Meta(description="From the first byte sent to the last byte of the answer.")] = 30.0
 
 
-class Backend(Mapping):
+class BackendTls(Mapping, frozen=True, kw_only=True):
+    """How an `https` backend is verified, and the certificate shown to it."""
+
+    ca_file: Annotated[str | None, Meta(description="Authorities to trust, PEM; default: the system's.")] = None
+    cert_file: Annotated[str | None, Meta(description="The certificate to show, PEM.")] = None
+    key_file: Annotated[str | None, Meta(description="Its private key, PEM.")] = None
+    server_name: Annotated[str | None, Meta(description="The name to ask for and to verify; default: the host.")] = None
+    insecure_skip_verify: Annotated[bool, Meta(description="Believe any certificate. For tests only.")] = False
+
+
+Protocol = Literal["v1", "v2", "raw"]
+
+
+class Backend(Mapping, frozen=True, kw_only=True):
     """A model server, and the name of the model there."""
 
-    url: str
-    protocol: Literal["v1", "v2", "raw"] = "v1"
-    model: str | None = None
-    path: str | None = None
-    timeouts: BackendTimeouts = BackendTimeouts()
-    headers: HeaderRules = HeaderRules()
-    tls: BackendTls | None = None
+    url: Annotated[str, Meta(description="`http://host:port`, `https://host:port` or `unix:/path`.")]
+    protocol: Annotated[
+        Protocol,
+        Meta(
+            description="`v1`: called at `/v1/models/<model>:predict`; `v2`: at `/v2/models/<model>/infer`; "
+            "`raw`: at `path`."
+        ),
+    ] = "v1"
+    model: Annotated[str | None, Meta(description="The model's name at the backend; default: the backend's own.")] = (
+        None
+    )
+    path: Annotated[
+        str | None,
+        Meta(
+            description="`raw` only: POST exactly here; without it the client's method, path and query are kept.",
+        ),
+    ] = None
+    timeouts: Annotated[BackendTimeouts, Meta(description="Patience with this backend.")] = BackendTimeouts()
+    headers: Annotated[HeaderRules, Meta(description="For this backend.")] = HeaderRules()
+    tls: Annotated[BackendTls | None, Meta(description="For `https`.")] = None
 
 
 RouterType = Literal["Sequence", "Switch", "Ensemble", "Splitter"]
 
 
-class Step(Mapping):
-    """One step of a node: exactly one of ``nodeName``, ``backend`` (or ``serviceName``) and ``serviceUrl``."""
+class Step(Mapping, frozen=True, kw_only=True):
+    """One step of a node: exactly one of `nodeName`, `backend` and `serviceUrl`."""
 
-    name: str = ""
-    node_name: str | None = None
-    backend: str | None = None
-    service_url: str | None = None
-    data: str = "$request"
-    dependency: Literal["Soft", "Hard"] = "Soft"
-    condition: str | None = None
-    on_unmet: Literal["stop", "skip"] = "stop"
-    map_predictions_to_instances: bool = False
-    weight: Count | None = None
-    timeout: Duration | None = None
+    name: Annotated[
+        str, Meta(description="Shown in pictures and logs; the key of its answer in an `Ensemble` (else: the index).")
+    ] = ""
+    node_name: Annotated[str | None, Meta(description="Go on with this node of the graph.")] = None
+    backend: Annotated[str | None, Meta(description="Call this backend.", extra={"alias": "serviceName"})] = None
+    service_url: Annotated[str | None, Meta(description="Call exactly this URL.")] = None
+    data: Annotated[
+        str,
+        Meta(
+            description="In a `Sequence`, what the step gets: `$request`, the node's input, or `$response`, the "
+            "previous step's answer."
+        ),
+    ] = "$request"
+    dependency: Annotated[
+        Literal["Soft", "Hard"], Meta(description="`Hard`: its failure is the node's answer; `Soft`: go on without.")
+    ] = "Soft"
+    condition: Annotated[
+        str | None,
+        Meta(
+            description="In a `Switch`, tested on the input; in a `Sequence`, on the previous step's answer (for the "
+            "first step: on the input)."
+        ),
+    ] = None
+    on_unmet: Annotated[
+        Literal["stop", "skip"],
+        Meta(description="In a `Sequence`, when the condition does not hold: `stop` there, or `skip` the step."),
+    ] = "stop"
+    map_predictions_to_instances: Annotated[
+        bool, Meta(description='In a `Sequence`: send `{"predictions": …}` on as `{"instances": …}`.')
+    ] = False
+    weight: Annotated[
+        Count | None, Meta(description="In a `Splitter`, any whole number; the share is weight / sum of weights.")
+    ] = None
+    timeout: Annotated[Duration | None, Meta(description="Tightens the deadline for this step.")] = None
 
 
-class Node(Mapping):
+class Node(Mapping, frozen=True, kw_only=True):
     """A router of the graph, in KServe's vocabulary."""
 
-    router_type: RouterType
-    steps: tuple[Step, ...] = ()
+    router_type: Annotated[
+        RouterType,
+        Meta(
+            description="`Sequence`: one step after the other; `Switch`: the first step whose condition holds; "
+            "`Ensemble`: all steps at once; `Splitter`: one step, drawn by weight."
+        ),
+    ]
+    steps: Annotated[tuple[Step, ...], Meta(description="At least one.")] = ()
 
 
-class Explain(Mapping):
-    """Where ``:explain`` goes."""
+class Explain(Mapping, frozen=True, kw_only=True):
+    """Where `:explain` goes."""
 
-    backend: str
-
-
-class Graph(Mapping):
-    """A model, as clients see it: nodes that start at ``root``."""
-
-    nodes: dict[str, Node]
-    protocol: Literal["v1", "v2", "both"] | None = None
-    timeout: Duration | None = None
-    condition_language: Literal["jmespath", "gjson"] | None = None
-    compat: Literal["none", "kserve"] = "none"
-    explain: Explain | None = None
-    headers: HeaderRules = HeaderRules()
-    service_timeout: Duration | None = None
-    """How long one call of a ``serviceUrl`` step may take; KServe's ``routerTimeouts.serviceClient``."""
+    backend: Annotated[str, Meta(description="The name of a backend.")]
 
 
-class Config(Mapping):
+class Graph(Mapping, frozen=True, kw_only=True):
+    """A model, as clients see it: nodes that start at `root`."""
+
+    nodes: Annotated[dict[str, Node], Meta(description="By name; a request enters at `root`.")]
+    protocol: Annotated[
+        Literal["v1", "v2", "both"] | None,
+        Meta(description="Which API serves the graph; default: what its backends speak."),
+    ] = None
+    timeout: Annotated[
+        Duration | None,
+        Meta(description="One deadline for the whole graph and all its calls; default: `server.timeouts.request`."),
+    ] = None
+    condition_language: Annotated[
+        Literal["jmespath", "gjson"] | None,
+        Meta(description="Of the conditions; default: `jmespath`, or `gjson` with `compat: kserve`."),
+    ] = None
+    compat: Annotated[
+        Literal["none", "kserve"],
+        Meta(description="`kserve`: the errors, status codes and Soft/Hard rules of KServe's router, exactly."),
+    ] = "none"
+    explain: Annotated[Explain | None, Meta(description="Without it `:explain` is a 404.")] = None
+    headers: Annotated[HeaderRules, Meta(description="For this graph.")] = HeaderRules()
+    service_timeout: Annotated[
+        Duration | None,
+        Meta(
+            description="How long one call of a `serviceUrl` step may take; KServe's `routerTimeouts.serviceClient`.",
+        ),
+    ] = None
+
+
+class Config(Mapping, frozen=True, kw_only=True):
     """One whole configuration, from one or several files."""
 
-    server: Server = Server()
-    admin: Admin = Admin()
-    default_graph: str | None = None
-    service_url_template: str = "http://{name}.{namespace}.svc.cluster.local"
-    backends: dict[str, Backend] = {}
-    graphs: dict[str, Graph] = {}
+    server: Annotated[Server, Meta(description="The data port.")] = Server()
+    admin: Annotated[Admin, Meta(description="The admin site.")] = Admin()
+    default_graph: Annotated[
+        str | None, Meta(description="The graph that answers any path no API claims; default: the only graph.")
+    ] = None
+    service_url_template: Annotated[
+        str,
+        Meta(
+            description="Where an `InferenceGraph`'s `serviceName` is found when no backend has that name; `{name}` and "
+            "`{namespace}` are filled in."
+        ),
+    ] = "http://{name}.{namespace}.svc.cluster.local"
+    backends: Annotated[dict[str, Backend], Meta(description="Model servers, by name.")] = {}
+    graphs: Annotated[dict[str, Graph], Meta(description="Models as clients see them, by name.")] = {}
+    router: Annotated[
+        bool,
+        Meta(
+            description="Started with --graph-json: every path but /readyz is the one graph.", extra={"internal": True}
+        ),
+    ] = False
