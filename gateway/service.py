@@ -33,11 +33,11 @@ def stack(*layers: Layer | None, service: Service) -> Service:
 _tasks: set[asyncio.Task[Any]] = set()
 
 
-def spawn(work: Coroutine[Any, Any, T], name: str | None = None) -> asyncio.Task[T]:
-    """A task that is kept until it ends and whose failure is logged, unless somebody awaits it and sees for himself."""
+def spawn(work: Coroutine[Any, Any, T], name: str | None = None, *, awaited: bool = False) -> asyncio.Task[T]:
+    """A task that is kept until it ends and whose failure is logged; ``awaited``: by whoever awaits it, not here."""
     task = asyncio.get_running_loop().create_task(work, name=name)
     _tasks.add(task)
-    task.add_done_callback(_ended)
+    task.add_done_callback(_tasks.discard if awaited else _ended)
     return task
 
 
