@@ -258,8 +258,8 @@ class Config(Mapping, frozen=True, kw_only=True):
     service_url_template: Annotated[
         str,
         Meta(
-            description="Where an `InferenceGraph`'s `serviceName` is found when no backend has that name; `{name}` and "
-            "`{namespace}` are filled in."
+            description="Where an `InferenceGraph`'s `serviceName` is found when no backend has that name; "
+            "`{name}` and `{namespace}` are filled in."
         ),
     ] = "http://{name}.{namespace}.svc.cluster.local"
     backends: Annotated[dict[str, Backend], Meta(description="Model servers, by name.")] = {}

@@ -1,0 +1,113 @@
+"""What is wrong with a configuration, and where: every finding is kept, so that all are told at once.
+
+An error found across fields is dropped where an error of the same place is known already: only causes are told.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+import msgspec
+
+Path = tuple[str | int, ...]
+"""The way to a value from the top of the configuration: keys, and indices of lists."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A position in a file; line and column count from 1."""
+
+    file: str
+    line: int = 1
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+class ConfigError(msgspec.Struct, frozen=True):
+    """One finding; its text is ``file:line:column: path: message``."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: " + (f"{self.path}: " if self.path else "") + self.message
+
+
+class ConfigErrors(Exception):
+    """Everything that is wrong with a configuration; its text is one line an error."""
+
+    def __init__(self, errors: list[ConfigError]) -> None:
+        super().__init__("\n".join(map(str, errors)))
+        self.errors = errors
+
+
+class Report:
+    """Collects findings, and knows the place of every value that was read."""
+
+    def __init__(self, file: str = "") -> None:
+        self.errors: list[ConfigError] = []
+        self.warnings: list[ConfigError] = []
+        self.complete = True
+        """False once a file could not be read: what other files say about its names cannot be judged then."""
+        self._places: dict[Path, Place] = {(): Place(file)}
+        self._broken: set[Path] = set()
+        self._seen: set[tuple[Place, str]] = set()
+
+    def mark(self, path: Path, place: Place) -> None:
+        """Remember where the value at ``path`` stands."""
+        self._places[path] = place
+
+    def place(self, path: Path) -> Place:
+        """Where the value at ``path`` stands, or else the mapping it would stand in."""
+        while path not in self._places:
+            path = path[:-1]
+        return self._places[path]
+
+    def error(self, path: Path, message: str, place: Place | None = None) -> None:
+        """Something that stands there is wrong. One text is wrong once, however many aliases lead to it."""
+        place = place or self.place(path)
+        self._broken.add(path)
+        if (place, message) not in self._seen:
+            self._seen.add((place, message))
+            self.errors.append(finding(place, path, message))
+
+    def conflict(self, path: Path, message: str) -> None:
+        """Something does not fit the rest, unless the place itself is known to be wrong."""
+        if not self.broken(path):
+            self.error(path, message)
+
+    def warn(self, path: Path, message: str) -> None:
+        """Something works, but hardly as it was meant."""
+        self.warnings.append(finding(self.place(path), path, message))
+
+    def broken(self, path: Path) -> bool:
+        """True when an error is known of the value, of what it stands in, or of one of its own keys."""
+        inside = any(path[:length] in self._broken for length in range(1, len(path) + 1))
+        return inside or any(wrong[:-1] == path for wrong in self._broken if wrong)
+
+    def sort(self) -> None:
+        """Findings in the order of the files' lines."""
+        files = {file: index for index, file in enumerate(dict.fromkeys(error.file for error in self.errors))}
+        self.errors.sort(key=lambda error: (files[error.file], error.line, error.column))
+
+
+def finding(place: Place, path: Path, message: str) -> ConfigError:
+    return ConfigError(place.file, place.line, place.column, dotted(path), message)
+
+
+def dotted(path: Path) -> str:
+    """``graphs.iris.nodes.root.steps[0]``."""
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return "".join(parts).removeprefix(".")
+
+
+def suggestion(word: str, choices: Iterable[str]) -> str:
+    """``; did you mean 'x'?``, or nothing when no choice is near."""
+    folded = {choice.casefold(): choice for choice in choices}
+    near = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.7)
+    return f"; did you mean '{folded[near[0]]}'?" if near else ""

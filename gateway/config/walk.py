@@ -1,0 +1,57 @@
+"""Ways through the nodes of a graph. No recursion: a graph may be deeper than the stack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .schema import Graph
+
+
+def children(graph: Graph, name: str) -> list[str]:
+    """The nodes that the steps of a node lead to."""
+    return [step.node_name for step in graph.nodes[name].steps if step.node_name in graph.nodes]
+
+
+def reachable(graph: Graph) -> list[str]:
+    """The nodes that a request can come to, ``root`` first, in the order of the steps."""
+    seen: dict[str, None] = {}
+    waiting = ["root"]
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen[name] = None
+            waiting += reversed(children(graph, name))
+    return list(seen)
+
+
+def cycle(graph: Graph) -> list[str] | None:
+    """Nodes that lead back to the first of them, which is named again at the end; None when there are none."""
+    done: set[str] = set()
+    for start in graph.nodes:
+        trail: dict[str, Iterator[str]] = {} if start in done else {start: iter(children(graph, start))}
+        while trail:
+            name = next(reversed(trail))
+            child = next(trail[name], None)
+            if child is None:
+                done.add(name)
+                del trail[name]
+            elif child in trail:
+                names = list(trail)
+                return [*names[names.index(child) :], child]
+            elif child not in done:
+                trail[child] = iter(children(graph, child))
+    return None
+
+
+def depth(graph: Graph) -> int:
+    """How many nodes the longest way from ``root`` passes. The graph has no cycle."""
+    depths: dict[str, int] = {}
+    waiting = ["root"]
+    while waiting:
+        below = children(graph, waiting[-1])
+        unknown = [name for name in below if name not in depths]
+        if unknown:
+            waiting += unknown
+        else:
+            depths[waiting.pop()] = 1 + max((depths[name] for name in below), default=0)
+    return depths["root"]
