@@ -1,0 +1,119 @@
+"""One worker process as the control process sees it: started by exec, spoken to over its channel, waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+
+import msgspec
+
+from gateway.service import spawn
+
+from .channel import Answer, AnyCall, Channel, Failed, FromWorker, Handed, ToWorker, control_end
+from .sockets import Port
+
+COMMAND = (sys.executable, "-P", "-m", "gateway.worker")
+"""``-P``: what lies about in the current directory is not to be imported; see ``_environment``."""
+
+
+class WorkerProcess:
+    """A worker that runs, or did."""
+
+    def __init__(self, slot: int, process: asyncio.subprocess.Process, channel: Channel[FromWorker, ToWorker]) -> None:
+        self.slot = slot
+        self._process = process
+        self._channel = channel
+        self._ids = count(1)
+        self._asked: dict[int, asyncio.Future[Answer]] = {}
+        self.lost = False
+        self._listening = spawn(self._listen(), f"worker {slot}")
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def tell(self, message: ToWorker) -> None:
+        """Send what needs no answer."""
+        self._channel.send(message)
+
+    async def ask(self, call: AnyCall, seconds: float) -> Answer:
+        """The worker's answer; Failed when it is dead or takes longer than ``seconds``."""
+        call.id = next(self._ids)
+        if self.lost:
+            return self._died(call.id)
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._asked[call.id] = answer
+        self._channel.send(call)
+        try:
+            async with asyncio.timeout(seconds):
+                return await answer
+        except TimeoutError:
+            return Failed(call.id, (f"worker {self.slot} did not answer within {seconds:g} s",))
+        finally:
+            del self._asked[call.id]
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._process.returncode is None:
+            self._process.kill()
+
+    async def ended(self) -> int:
+        """Wait for its end; the exit code, or the negative number of the signal that killed it."""
+        code = await self._process.wait()
+        await asyncio.wait([self._listening])  # not awaited itself: whoever gives up on us must not cancel it
+        await self._channel.close()
+        return code
+
+    async def _listen(self) -> None:
+        while (message := await self._channel.receive()) is not None:
+            if (asked := self._asked.get(message.id)) is not None and not asked.done():
+                asked.set_result(message)
+        self.lost = True
+        for number, asked in self._asked.items():
+            if not asked.done():
+                asked.set_result(self._died(number))
+
+    def _died(self, number: int) -> Failed:
+        return Failed(number, (f"worker {self.slot} died",))
+
+    def __repr__(self) -> str:
+        return f"<WorkerProcess {self.slot} pid={self.pid}{' lost' if self.lost else ''}>"
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """Starts workers: ``segments`` are the descriptors of the shared memory, by slot; ``ports`` what they listen on."""
+
+    segments: Sequence[int]
+    ports: Sequence[Port]
+    log_level: str
+    command: Sequence[str] = COMMAND
+
+    async def __call__(self, slot: int) -> WorkerProcess:
+        """A new worker for ``slot``; OSError where the system has no room for one."""
+        sockets = tuple(port.of(slot).fileno() for port in self.ports)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            handed = Handed(slot, len(self.segments), theirs.fileno(), self.segments[slot], sockets, self.log_level)
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *self.command,
+                    msgspec.json.encode(handed).decode(),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    env=_environment(),
+                    pass_fds=(handed.channel, handed.segment, *sockets),
+                )
+            except OSError:
+                ours.close()
+                raise
+        return WorkerProcess(slot, process, await control_end(ours))
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with our import path: the worker must run the same code, however we were started."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -1,0 +1,36 @@
+"""The configuration as it may be shown: without the values of headers and without passwords in URLs."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from gateway.config.schema import Config, HeaderRules
+
+REDACTED = "[redacted]"
+
+_PASSWORD = re.compile(r"(?<=://)([^/?#@:]*):[^/?#@]*@")
+
+
+def redacted(config: Config) -> Any:
+    """``config`` as plain data with the keys of the file; durations in seconds, sizes in bytes, defaults left out."""
+    return msgspec.to_builtins(_shown(config))
+
+
+def _shown(value: Any) -> Any:
+    """A copy of ``value``, whatever part of a Config it is, with its secrets replaced."""
+    match value:
+        case HeaderRules():
+            return msgspec.structs.replace(value, set=dict.fromkeys(value.set, REDACTED))
+        case msgspec.Struct():
+            fields = {field: _shown(getattr(value, field)) for field in value.__struct_fields__}
+            return msgspec.structs.replace(value, **fields)
+        case dict():
+            return {key: _shown(item) for key, item in value.items()}
+        case tuple():
+            return tuple(_shown(item) for item in value)
+        case str():
+            return _PASSWORD.sub(rf"\1:{REDACTED}@", value)
+    return value
