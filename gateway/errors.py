@@ -23,6 +23,7 @@ class GatewayError(Exception):
         self.detail = detail
         self.node = node
         self.step = step
+        self.graph = ""
         self.retry_after = retry_after
 
     def at(self, place: tuple[str, str]) -> GatewayError:

@@ -38,18 +38,29 @@ class Request(msgspec.Struct, gc=False):
     deadline: float = inf
     """Loop time at which nobody wants the answer any more."""
     id: bytes = b""
-    """The request id, as echoed in ``x-request-id``."""
+    """The request id: at first as the client sent it, then checked or made, as echoed in ``x-request-id``."""
     route: list[bytes] = msgspec.field(default_factory=list)
     """The branches taken, ``b"canary=iris-v2"`` each; one list shared by all requests derived from the client's."""
     at: tuple[str, str] = ("", "")
     """Node and step that sent it on last; names the culprit when something fails further down."""
     document: Any = UNPARSED
     """The body as parsed JSON, once some node has asked for it."""
+    peer: bytes = b""
+    """The client's address, without the port; empty on a unix socket."""
 
     def derive(self, deadline: float) -> Request:
         """The same message with a deadline of its own (loop time)."""
         return Request(
-            self.method, self.target, self.headers, self.body, deadline, self.id, self.route, self.at, self.document
+            self.method,
+            self.target,
+            self.headers,
+            self.body,
+            deadline,
+            self.id,
+            self.route,
+            self.at,
+            self.document,
+            self.peer,
         )
 
     def carrying(self, message: Response) -> Request:
@@ -66,6 +77,7 @@ class Request(msgspec.Struct, gc=False):
             self.route,
             self.at,
             message.document,
+            self.peer,
         )
 
 

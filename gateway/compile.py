@@ -1,0 +1,238 @@
+"""Config to App: every service built, every name resolved. The ONLY file that knows the order of layers."""
+
+from __future__ import annotations
+
+from functools import partial
+from math import inf
+from urllib.parse import quote
+
+from .api.face import Claim, Face
+from .api.kserve import KServeRouter
+from .api.readiness import Needs, Reachable
+from .api.router import Router
+from .api.v1 import V1
+from .api.v2 import V2
+from .app import App
+from .config import schema
+from .graph.condition import compile_condition
+from .graph.ensemble import Ensemble
+from .graph.kserve import BadUrl, CallService, KServeEdge, KServeEnsemble, KServeSequence, KServeSplitter, KServeSwitch
+from .graph.sequence import Sequence
+from .graph.splitter import Splitter
+from .graph.step import Node, Step
+from .graph.switch import Switch
+from .http.origin import Origin, split
+from .layers.admit import Allowance, admit
+from .layers.deadline import deadline
+from .layers.forward import Address, ContentTypeJson, forward, rules
+from .layers.forwarded import forwarded
+from .layers.observe import observe_backend, observe_graph
+from .layers.recover import Recover
+from .leases import Lease, Leases
+from .service import Service, stack
+from .telemetry.metrics import Registry
+
+NODES: dict[str, dict[str, type[Node]]] = {
+    "none": {"Sequence": Sequence, "Switch": Switch, "Ensemble": Ensemble, "Splitter": Splitter},
+    "kserve": {
+        "Sequence": KServeSequence,
+        "Switch": KServeSwitch,
+        "Ensemble": KServeEnsemble,
+        "Splitter": KServeSplitter,
+    },
+}
+
+Built = tuple[Service, Needs | Reachable]
+"""A service, and what must be reachable for it to work."""
+
+
+def compile_app(config: schema.Config, leases: Leases, registry: Registry, workers: int = 1) -> App:
+    """The App of ``config``; ``workers`` share the limits that are meant for the whole gateway.
+
+    Raises OSError or ssl.SSLError when a TLS file of a backend is missing or does not fit; nothing stays leased then.
+    """
+    lease = Lease(leases, registry, config.server.limits.max_body_bytes)
+    try:
+        return _Compiler(config, leases, lease, registry, workers).app()
+    except BaseException:
+        lease.release()
+        raise
+
+
+class _Compiler:
+    """One run over one Config."""
+
+    def __init__(self, config: schema.Config, leases: Leases, lease: Lease, registry: Registry, workers: int) -> None:
+        self._config = config
+        self._leases = leases
+        self._lease = lease
+        self._registry = registry
+        places = config.server.limits.max_in_flight
+        self._allowance = Allowance(-(-places // workers)) if places else None
+
+    def app(self) -> App:
+        faces = [_Graph(self, name, graph).face() for name, graph in self._config.graphs.items()]
+        serving = partial(getattr, self._leases, "ready")
+        default = self._config.default_graph or (faces[0].name if len(faces) == 1 else None)
+        answering = next((face.service for face in faces if face.name == default), None)
+        if self._config.router and answering is not None:
+            return App(Recover(KServeRouter(answering, serving)), self._lease.release, self._describe)
+        apis: list[Claim] = [V1(faces), V2(faces, serving)]
+        return App(Recover(Router(apis, answering)), self._lease.release, self._describe)
+
+    def _describe(self) -> list[dict[str, object]]:
+        return [pool.describe() for pool in self._lease.pools.values()]
+
+    # The order of layers, outermost first. Recover stands around all graphs: nothing escapes unanswered. Observe stands
+    # outside Admit, so that refusals are counted; Deadline inside both.
+
+    def edge(self, name: str, graph: schema.Graph, root: Service) -> Service:
+        """What every request to a graph passes through, once."""
+        timeout = self._config.server.timeouts.request if graph.timeout is None else graph.timeout
+        return stack(
+            observe_graph(self._registry, name),
+            KServeEdge if graph.compat == "kserve" else None,
+            admit(self._allowance) if self._allowance else None,
+            deadline(timeout) if timeout else None,
+            service=root,
+        )
+
+    def backend(
+        self, name: str, backend: schema.Backend, graph: schema.Graph, address: Address | None, origin: Origin
+    ) -> Built:
+        """A call of a backend at ``address``; None: with the client's own method and target."""
+        server = self._config.server
+        pool = self._lease.pool(name, origin, backend.tls, backend.timeouts.connect)
+        allowed, added = rules(graph.compat, server.headers, graph.headers, backend.headers)
+        kserve = graph.compat == "kserve"
+        service = stack(
+            observe_backend(self._registry, name),
+            forwarded(server.trusted_proxies) if allowed[b"x-forwarded-for"] else None,
+            forward(allowed, added, address, backend.timeouts.request or inf, tell_time=not kserve),
+            ContentTypeJson if kserve else None,
+            service=pool,
+        )
+        return service, pool.reachable
+
+    def named(self, name: str, graph: schema.Graph, verb: str = "") -> Built:
+        """A configured backend, called as its protocol says; ``verb``: explain or metadata instead of inference."""
+        backend = self._config.backends[name]
+        origin, prefix = split(backend.url)
+        built = self.backend(name, backend, graph, _address(name, backend, prefix, verb), origin)
+        if graph.compat == "kserve":
+            return CallService(backend.url, built[0]), built[1]
+        return built
+
+
+class _Graph:
+    """One run over one graph of it."""
+
+    def __init__(self, compiler: _Compiler, name: str, graph: schema.Graph) -> None:
+        self._compiler = compiler
+        self._name = name
+        self._graph = graph
+        self._language = graph.condition_language or ("gjson" if graph.compat == "kserve" else "jmespath")
+        self._nodes: dict[str, Built] = {}
+        self._backends = [
+            step.backend for node in graph.nodes.values() for step in node.steps if step.backend is not None
+        ]
+
+    def face(self) -> Face:
+        compiler, graph = self._compiler, self._graph
+        root, needs = self._node("root")
+        explain = compiler.named(graph.explain.backend, graph, "explain")[0] if graph.explain else None
+        v1, v2 = self._spoken()
+        return Face(
+            self._name,
+            compiler.edge(self._name, graph, root),
+            needs.ready if isinstance(needs, Needs) else needs,
+            v1,
+            v2,
+            explain and compiler.edge(self._name, graph, explain),
+            self._metadata(),
+        )
+
+    def _spoken(self) -> tuple[bool, bool]:
+        """Whether v1 and whether v2 serve the graph: what it says, else what its backends speak, else both."""
+        backends = self._compiler._config.backends
+        protocol = self._graph.protocol
+        spoken = {backends[name].protocol for name in self._backends} - {"raw"} if protocol is None else {protocol}
+        return spoken != {"v2"}, spoken != {"v1"}
+
+    def _metadata(self) -> Service | None:
+        """The first v2 backend's."""
+        backends = self._compiler._config.backends
+        name = next((name for name in self._backends if backends[name].protocol == "v2"), None)
+        return None if name is None else self._compiler.named(name, self._graph, "metadata")[0]
+
+    def _node(self, name: str) -> Built:
+        if name not in self._nodes:
+            node = self._graph.nodes[name]
+            built = [self._step(name, index, step) for index, step in enumerate(node.steps)]
+            every = node.router_type in ("Sequence", "Ensemble")
+            needs = Needs(every, tuple(need for step, need in built if node.router_type != "Splitter" or step.weight))
+            service: Service = NODES[self._graph.compat][node.router_type](step for step, _ in built)
+            self._nodes[name] = service, needs
+        return self._nodes[name]
+
+    def _step(self, node: str, index: int, step: schema.Step) -> tuple[Step, Needs | Reachable]:
+        service, needs = self._target(step)
+        name = step.name or step.backend or step.node_name or step.service_url or str(index)
+        condition = compile_condition(self._language, step.condition) if step.condition is not None else None
+        return (
+            Step(
+                node=node,
+                index=index,
+                name=name,
+                key=step.name or str(index),
+                label=f"{node}={name}".encode(),
+                at=(node, name),
+                service=service,
+                hard=step.dependency == "Hard",
+                use_response=step.data == "$response",
+                condition=condition,
+                skip=step.on_unmet == "skip",
+                map_predictions=step.map_predictions_to_instances,
+                timeout=step.timeout,
+                weight=step.weight or 0,
+            ),
+            needs,
+        )
+
+    def _target(self, step: schema.Step) -> Built:
+        if step.node_name is not None:
+            return self._node(step.node_name)
+        if step.backend is not None:
+            return self._compiler.named(step.backend, self._graph)
+        return self._url(step.service_url or "")
+
+    def _url(self, url: str) -> Built:
+        """A ``serviceUrl``: called with POST, exactly there."""
+        graph = self._graph
+        try:
+            origin, target = split(url)
+        except ValueError as error:
+            return BadUrl(url, str(error)), _never
+        timeouts = schema.BackendTimeouts(request=graph.service_timeout or (0.0 if graph.compat == "kserve" else 30.0))
+        backend = schema.Backend(url=url, protocol="raw", timeouts=timeouts)
+        service, needs = self._compiler.backend(
+            str(origin), backend, graph, (b"POST", (target or "/").encode()), origin
+        )
+        return (CallService(url, service) if graph.compat == "kserve" else service), needs
+
+
+async def _never() -> bool:
+    return False
+
+
+def _address(name: str, backend: schema.Backend, prefix: str, verb: str) -> Address | None:
+    """Where a backend of each protocol is called; ``verb``: "" for inference."""
+    model = quote(backend.model or name, safe="")
+    prefix = prefix.rstrip("/")
+    if backend.protocol == "raw":
+        return None if backend.path is None else (b"POST", (prefix + backend.path).encode())
+    if verb == "metadata":
+        return b"GET", f"{prefix}/v2/models/{model}".encode()
+    if backend.protocol == "v1":
+        return b"POST", f"{prefix}/v1/models/{model}:{verb or 'predict'}".encode()
+    return b"POST", f"{prefix}/v2/models/{model}/infer".encode()

@@ -1,0 +1,138 @@
+"""One connection to a backend: one request at a time, one answer each.
+
+The rule: a connection goes back to its pool only when its answer ended exactly where it should, so that no answer can
+ever reach the wrong request. Only the connection gives up on an answer; whoever waits for it just drops the future.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from gateway.errors import GatewayError, UpstreamReset, UpstreamTimeout
+from gateway.message import Request, Response
+
+from .responses import ResponseReader
+from .wire import encode_fields
+
+if TYPE_CHECKING:
+    from .pool import Pool
+
+_LARGE = 64 << 10
+
+
+class ClientConnection(asyncio.Protocol):
+    """Sends one request after the other to one backend."""
+
+    __slots__ = ("_pool", "_reader", "_request", "_reused", "_transport", "_waiter", "deadline", "idle_since")
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._reader = ResponseReader(pool.max_body)
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[Response] | None = None
+        self._request: Request | None = None
+        self._reused = False
+        self.deadline = 0.0
+        self.idle_since = 0.0
+
+    def __repr__(self) -> str:
+        state = "closed" if self._transport is None else "idle" if self._waiter is None else "busy"
+        return f"<ClientConnection {self._pool.origin} {state}>"
+
+    def send(self, request: Request, waiter: asyncio.Future[Response]) -> None:
+        """Write ``request``; ``waiter`` gets its answer, or the GatewayError instead of one."""
+        transport = self._transport
+        assert transport is not None
+        assert self._waiter is None
+        self._waiter = waiter
+        self._request = request
+        self.deadline = request.deadline
+        method, body = request.method, request.body
+        self._reader.expect(head_only=method == b"HEAD")
+        parts = [method, b" ", request.target, self._pool.host_field, encode_fields(request.headers)]
+        if body or method not in (b"GET", b"HEAD", b"OPTIONS", b"DELETE"):
+            parts.append(b"content-length: %d\r\n\r\n" % len(body))
+        else:
+            parts.append(b"\r\n")
+        if len(body) < _LARGE:
+            parts.append(body)
+            transport.write(b"".join(parts))
+        else:
+            transport.writelines((b"".join(parts), body))
+
+    @property
+    def abandoned(self) -> bool:
+        """True when nobody waits for the answer any more."""
+        return self._waiter is not None and self._waiter.done()
+
+    def expire(self) -> None:
+        """The deadline has passed, or the caller has gone: give up, and give up the connection with it."""
+        self._fail(UpstreamTimeout(f"no answer from {self._pool.origin} in time"))
+
+    def close(self) -> None:
+        """Close; call it on an idle connection only."""
+        if self._transport is not None:
+            self._transport.close()
+
+    # The transport calls these.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._pool.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._waiter is None:
+            self._drop()  # nobody asked
+            return
+        try:
+            self._reader.feed(data)
+        except GatewayError as error:
+            self._fail(error)
+            return
+        if self._reader.response is not None:
+            self._complete(self._reader.response)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._transport = None
+        self._pool.lost(self)
+        waiter, request = self._waiter, self._request
+        if waiter is None or waiter.done() or request is None:
+            return
+        self._waiter = None
+        reader = self._reader
+        if error is None:
+            reader.end()
+        if reader.response is not None:
+            waiter.set_result(reader.response)
+        elif self._reused and not reader.started:
+            self._pool.resend(request, waiter)
+        else:
+            waiter.set_exception(
+                UpstreamReset(f"{self._pool.origin} closed the connection before its answer was complete")
+            )
+
+    # The two ends of a call.
+
+    def _complete(self, response: Response) -> None:
+        waiter, self._waiter = self._waiter, None
+        self._request = None
+        transport = self._transport
+        if self._reader.persistent and transport is not None and not transport.get_write_buffer_size():
+            self._reused = True
+            self._pool.release(self)
+        else:
+            self._drop()
+        if waiter is not None and not waiter.done():
+            waiter.set_result(response)
+
+    def _fail(self, error: GatewayError) -> None:
+        waiter, self._waiter = self._waiter, None
+        self._drop()
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+
+    def _drop(self) -> None:
+        self._pool.forget(self)
+        if self._transport is not None:
+            self._transport.abort()

@@ -1,0 +1,110 @@
+"""The Server of one worker: its listening sockets, its client connections, their deadlines, their end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from math import inf
+
+from gateway.config import schema
+from gateway.errors import GatewayError, NoHealthyUpstream, Overloaded
+from gateway.message import Request, Response
+from gateway.telemetry.metrics import Registry
+
+from .requests import ReaderLimits
+from .server import ServerConnection
+from .wire import http_date
+
+log = logging.getLogger("gateway.http")
+
+TICK = 0.05
+"""Seconds between two sweeps of the client connections; the precision of their deadlines."""
+
+BACKLOG = 4096
+
+
+async def _not_configured(request: Request) -> Response:
+    raise NoHealthyUpstream("no configuration is loaded")
+
+
+class Server:
+    """Accepts clients and hands their requests to ``app``; assigning another ``app`` is how a generation is swapped."""
+
+    def __init__(self, config: schema.Server, registry: Registry, workers: int = 1) -> None:
+        self.app: Callable[[Request], Awaitable[Response]] = _not_configured
+        self.draining = False
+        self.loop = asyncio.get_running_loop()
+        self.now = self.loop.time()
+        self.date_field = b""
+        self.connections: set[ServerConnection] = set()
+        self._workers = workers
+        self._listeners: list[asyncio.Server] = []
+        self._registry = registry
+        self._open = registry.gauge("gateway_connections")
+        self._accepted = registry.counter("gateway_connections_total")
+        self.configure(config)
+        self._tick()
+
+    def configure(self, config: schema.Server) -> None:
+        """Limits and timeouts for the connections and requests to come."""
+        timeouts, limits = config.timeouts, config.limits
+        self.patience = (timeouts.idle or inf, timeouts.header or inf, timeouts.body or inf)
+        self.reader_limits = ReaderLimits(limits.max_body_bytes, limits.max_header_bytes, limits.max_headers)
+        self._max_connections = -(-limits.max_connections // self._workers)
+
+    async def start(self, sockets: list[socket.socket], tls: ssl.SSLContext | None) -> None:
+        """Accept on ``sockets``, which listen already or are bound."""
+        for sock in sockets:
+            create = self.loop.create_unix_server if sock.family == socket.AF_UNIX else self.loop.create_server
+            listener = await create(lambda: ServerConnection(self), sock=sock, ssl=tls, backlog=BACKLOG)
+            self._listeners.append(listener)
+
+    def stop_accepting(self) -> None:
+        """Close the listening sockets of this worker; connections go on."""
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+
+    async def drain(self, timeout: float) -> bool:
+        """Finish what is in flight within ``timeout`` seconds, then close everything. True: nothing was cut short."""
+        self.draining = True
+        self.stop_accepting()
+        deadline = self.loop.time() + timeout
+        while self.connections and self.loop.time() < deadline:
+            for connection in list(self.connections):
+                connection.close_if_idle()
+            await asyncio.sleep(TICK)
+        clean = not self.connections
+        for connection in list(self.connections):
+            connection.abort()
+        return clean
+
+    # Connections report here.
+
+    def opened(self, connection: ServerConnection) -> None:
+        self.connections.add(connection)
+        self._open.add(1.0)
+        self._accepted.add(1.0)
+        if 0 < self._max_connections < len(self.connections):
+            connection.turn_away(Overloaded("too many connections", retry_after=1))
+
+    def closed(self, connection: ServerConnection) -> None:
+        if connection in self.connections:
+            self.connections.discard(connection)
+            self._open.add(-1.0)
+
+    def refused(self, error: GatewayError) -> None:
+        self._registry.counter("gateway_bad_requests_total", code=str(error.status)).add(1.0)
+        log.info("refused a client: %d %s: %s", error.status, error.code, error.detail)
+
+    def _tick(self) -> None:
+        """Sweep the deadlines: one timer for all connections is cheaper than a timer for each."""
+        self.now = now = self.loop.time()
+        self.date_field = b"date: " + http_date(time.time()) + b"\r\n"
+        for connection in [one for one in self.connections if one.deadline < now]:
+            connection.expire()
+        self.loop.call_later(TICK, self._tick)

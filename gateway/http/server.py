@@ -1,0 +1,328 @@
+"""One client connection: requests in, answers out in the same order, one at a time.
+
+The rule: whatever the client does, the connection holds no more than one answer, one request being read, and what one
+read from the socket brought; everything it waits for has a deadline, which the Server sweeps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Coroutine
+from math import inf
+from typing import TYPE_CHECKING, cast
+
+from gateway.errors import Abandoned, GatewayError, RequestTimeout
+from gateway.message import Response, header
+from gateway.problem import problem
+
+from .requests import BODY, Arrival, RequestReader
+from .wire import CONTINUE, NO_BODY, STATUS_LINES, encode_fields
+
+if TYPE_CHECKING:
+    from .listener import Server
+
+log = logging.getLogger("gateway.http")
+
+LINGER = 2.0
+"""Seconds in which a refused client may go on sending before its connection is closed (RFC 9112 section 9.6)."""
+
+PROBE_AFTER = 0.05
+"""Seconds after which a client that has shut down its side while it waits is asked whether it is still there."""
+
+_LARGE = 64 << 10
+_TCP_CLOSED = 7
+_IDLE, _HEAD, _BODY, _ANSWERING = range(4)
+
+
+class ServerConnection(asyncio.Protocol):
+    """Reads requests from one client and answers them, in order."""
+
+    __slots__ = (
+        "_answering",
+        "_call",
+        "_clogged",
+        "_discarding",
+        "_eof",
+        "_head_only",
+        "_minor",
+        "_peer",
+        "_persistent",
+        "_phase",
+        "_probed",
+        "_reader",
+        "_reading",
+        "_refusal",
+        "_server",
+        "_transport",
+        "_unsent",
+        "deadline",
+    )
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._reader = RequestReader(server.reader_limits, server.loop.time)
+        self._transport: asyncio.Transport | None = None
+        self._call: asyncio.Future[Response] | None = None
+        self._refusal: GatewayError | None = None
+        self._answering = False
+        self._persistent = True
+        self._head_only = False
+        self._minor = 1
+        self._peer = b""
+        self._reading = True
+        self._clogged = False
+        self._unsent = 0
+        self._probed = False
+        self._eof = False
+        self._discarding = False
+        self._phase = _IDLE
+        self.deadline = server.now + server.patience[_HEAD]
+        """Loop time at which ``expire`` is due; infinite while a graph works on an answer."""
+
+    def __repr__(self) -> str:
+        state = "answering" if self._answering else "discarding" if self._discarding else "reading"
+        return f"<ServerConnection {state}{' clogged' if self._clogged else ''}{' eof' if self._eof else ''}>"
+
+    @property
+    def idle(self) -> bool:
+        """True when no request is in progress in either direction."""
+        return not (self._answering or self._clogged or self._reader.started or self._discarding)
+
+    # The transport calls these.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        self._peer = peer[0].encode() if isinstance(peer, tuple) else b""
+        self._server.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._discarding or self._refusal is not None:
+            return
+        try:
+            self._reader.feed(data)
+        except GatewayError as error:
+            self._refusal = error
+        if not self._answering:
+            self._next()
+        elif self._reading:
+            # What is pipelined behind the request in hand waits in the kernel from here on.
+            self._pause()
+
+    def eof_received(self) -> bool:
+        self._eof = True
+        if self._discarding or not (self._answering or self._clogged):
+            return False
+        # It may be half-closed, waiting for its answer (RFC 9112 section 9.6), or gone: only a write can tell.
+        if self._minor:
+            self._server.loop.call_later(PROBE_AFTER, self._probe)
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._transport = None
+        self._server.closed(self)
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def pause_writing(self) -> None:
+        assert self._transport is not None
+        self._clogged = True
+        self._pause()
+        self._unsent = self._transport.get_write_buffer_size()
+        self.deadline = self._server.now + self._server.patience[_BODY]
+
+    def resume_writing(self) -> None:
+        self._clogged = False
+        if not self._answering:
+            self._next()
+
+    # One request after the other.
+
+    def _next(self) -> None:
+        """Answer what has arrived; with nothing there, refuse, close or read on."""
+        if self._clogged or self._transport is None:
+            return
+        if self._reader.arrived:
+            self._answer(self._reader.arrived.popleft())
+        elif self._refusal is not None:
+            self._refuse(self._refusal)
+        elif self._eof:
+            self._transport.close()
+        else:
+            self._read_on()
+
+    def _answer(self, arrival: Arrival) -> None:
+        request, self._persistent, self._minor = arrival
+        request.peer = self._peer
+        self._answering = True
+        self._head_only = request.method == b"HEAD"
+        self._phase = _ANSWERING
+        self.deadline = inf
+        self._call = call = _future(self._server.app(request), self._server.loop)
+        call.add_done_callback(self._answered)
+        if self._reader.arrived:
+            self._pause()
+
+    def _answered(self, call: asyncio.Future[Response]) -> None:
+        self._call = None
+        if self._transport is None:
+            return
+        if call.cancelled():
+            self._transport.abort()
+        elif (error := call.exception()) is None:
+            self._write(call.result())
+        elif isinstance(error, Abandoned):
+            self._transport.close()
+        else:
+            log.error("a request ended without an answer", exc_info=error)
+            self._transport.abort()
+
+    def _write(self, response: Response) -> None:
+        transport = self._transport
+        assert transport is not None
+        self._answering = False
+        closing = not self._persistent or self._server.draining
+        head = self._head(response, closing)
+        if self._head_only or not response.body:
+            transport.write(head)
+        elif len(response.body) < _LARGE:
+            transport.write(head + response.body)
+        else:
+            transport.writelines((head, response.body))
+        if closing:
+            self._finish()
+        else:
+            self._next()
+
+    def _head(self, response: Response, closing: bool) -> bytes:
+        """The head of an answer, with the only framing that it has (RFC 9112 section 6)."""
+        status = response.status
+        fields = encode_fields(response.headers)
+        parts = [STATUS_LINES[status], fields]
+        if status not in NO_BODY:
+            length = header(response.headers, b"content-length") if self._head_only else None
+            if length is None:
+                parts.append(b"content-length: %d\r\n" % len(response.body))
+        if closing:
+            parts.append(b"connection: close\r\n")
+        elif not self._minor:
+            parts.append(b"connection: keep-alive\r\n")
+        if b"\r\ndate: " not in fields and not fields.startswith(b"date: "):
+            parts.append(self._server.date_field)
+        parts.append(b"\r\n")
+        return b"".join(parts)
+
+    def _read_on(self) -> None:
+        """Wait for the rest of a request, or for the next one."""
+        reader, server = self._reader, self._server
+        if reader.expects and self._transport is not None:
+            reader.expects = False
+            self._transport.write(CONTINUE)
+        phase = _IDLE if not reader.started else _BODY if reader.state == BODY else _HEAD
+        if phase != self._phase:  # a phase has one deadline, however often a byte trickles in
+            self._phase = phase
+            self.deadline = server.now + server.patience[phase]
+        self._resume()
+
+    def _resume(self) -> None:
+        if not self._reading and self._transport is not None:
+            self._reading = True
+            self._transport.resume_reading()
+
+    def _pause(self) -> None:
+        if self._reading and self._transport is not None and not self._eof:
+            self._reading = False
+            self._transport.pause_reading()
+
+    # The end.
+
+    def _refuse(self, error: GatewayError) -> None:
+        self._server.refused(error)
+        self._persistent = False
+        self._head_only = False
+        self._write(problem(error))
+
+    def _finish(self) -> None:
+        """Close; first let a refused client see its answer, by throwing away what it still sends."""
+        transport = self._transport
+        assert transport is not None
+        if self._eof or self._refusal is None or not transport.can_write_eof():
+            transport.close()
+            return
+        self._discarding = True
+        self.deadline = self._server.now + LINGER
+        transport.write_eof()
+        self._resume()
+
+    def close_if_idle(self) -> None:
+        """Close unless a request is in progress; for the drain."""
+        if self.idle and self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once, whatever is in progress."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def turn_away(self, error: GatewayError) -> None:
+        """Answer ``error`` before anything was read, and close."""
+        self._refusal = error
+        self._next()
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+        transport = self._transport
+        if transport is None:
+            return
+        if self._clogged:
+            self._expire_clogged(transport)
+        elif self._reader.started and not self._discarding:
+            self._refusal = RequestTimeout("the request did not arrive in time")
+            self._next()
+        else:
+            transport.abort() if self._discarding else transport.close()
+
+    def _expire_clogged(self, transport: asyncio.Transport) -> None:
+        unsent = transport.get_write_buffer_size()
+        if unsent < self._unsent:
+            self._unsent = unsent
+            self.deadline = self._server.now + self._server.patience[_BODY]
+        else:
+            log.info("client does not read its answer; connection closed with %d bytes unsent", unsent)
+            transport.abort()
+
+    def _probe(self) -> None:
+        """Find out whether a client that has shut down its side still listens.
+
+        An interim answer is what every HTTP/1.1 client must be able to ignore (RFC 9110 section 15.2); a socket that
+        nobody holds any more answers it with a reset.
+        """
+        transport = self._transport
+        if transport is None or not self._answering:
+            return
+        if not self._probed:
+            self._probed = True
+            transport.write(CONTINUE)
+        elif _is_reset(transport):
+            transport.abort()
+            return
+        self._server.loop.call_later(PROBE_AFTER, self._probe)
+
+
+def _is_reset(transport: asyncio.Transport) -> bool:
+    """Ask the kernel, since a transport that has read to the end hears of a reset only when it writes again."""
+    peer = transport.get_extra_info("socket")
+    if peer is None or peer.family not in (socket.AF_INET, socket.AF_INET6):
+        return False
+    with socket.socket(fileno=os.dup(peer.fileno())) as same:
+        return same.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSED
+
+
+def _future(call: Awaitable[Response], loop: asyncio.AbstractEventLoop) -> asyncio.Future[Response]:
+    if isinstance(call, asyncio.Future):
+        return call
+    return loop.create_task(cast(Coroutine[None, None, Response], call))

@@ -1,0 +1,116 @@
+"""Forward: a client's request made into the backend's: method, target, and the headers that the rules let through.
+
+The rule: nothing reaches a backend unless somebody listed it; what describes the body always travels with the body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterable
+
+from gateway.config import schema
+from gateway.errors import DeadlineExceeded
+from gateway.http.wire import NOT_FORWARDED
+from gateway.message import REPRESENTATION, Headers, Request, Response
+from gateway.service import Layer, Service
+
+Address = tuple[bytes, bytes]
+"""Method and target of a call."""
+
+_REMEMBERED = 1024
+
+
+DEFAULT_PROPAGATE = tuple(f"^{name}$" for name in ("traceparent", "tracestate", "baggage", "x-request-id", "accept"))
+"""Where no rule says otherwise; content-type and its like travel with the body anyway."""
+
+
+class Allowed(dict[bytes, bool]):
+    """Header names and whether they are passed on; asks ``rule`` once for each name, for as many as it has room for."""
+
+    def __init__(self, rule: Callable[[bytes], bool]) -> None:
+        super().__init__()
+        self._rule = rule
+
+    def __missing__(self, name: bytes) -> bool:
+        verdict = name not in NOT_FORWARDED and self._rule(name)
+        if len(self) < _REMEMBERED:
+            self[name] = verdict
+        return verdict
+
+
+def rules(compat: str, *levels: schema.HeaderRules) -> tuple[Allowed, Headers]:
+    """Which client headers pass, and which are added; ``levels`` from server over graph to backend, the nearest."""
+    default = () if compat == "kserve" else DEFAULT_PROPAGATE
+    patterns = next((level.propagate for level in reversed(levels) if level.propagate is not None), default)
+    added = {name.lower(): value for level in levels for name, value in level.set.items()}
+    removed = {name.lower().encode() for level in levels for name in level.remove}
+    replaced = removed.union(name.encode() for name in added)
+    rule = kserve_rule(patterns) if compat == "kserve" else native_rule(patterns)
+    return (
+        Allowed(lambda name: name not in replaced and rule(name)),
+        [(name.encode(), value.encode("latin-1")) for name, value in added.items()],
+    )
+
+
+def native_rule(patterns: Iterable[str]) -> Callable[[bytes], bool]:
+    """Case-insensitive regular expressions, searched for in the name; what describes the body always passes."""
+    search = [re.compile(pattern.encode(), re.IGNORECASE).search for pattern in patterns]
+    return lambda name: name in REPRESENTATION or any(found(name) for found in search)
+
+
+def kserve_rule(patterns: Iterable[str]) -> Callable[[bytes], bool]:
+    """KServe's: case-sensitive expressions, searched for in the canonical name, ``X-Request-Id``."""
+    search = [re.compile(pattern).search for pattern in patterns]
+
+    def rule(name: bytes) -> bool:
+        canonical = "-".join(part.capitalize() for part in name.decode("latin-1").split("-"))
+        return any(found(canonical) for found in search)
+
+    return rule
+
+
+class Forward:
+    """Calls ``inner`` with a request of its own, and tells it how many milliseconds are left."""
+
+    def __init__(
+        self, inner: Service, allowed: Allowed, added: Headers, address: Address | None, timeout: float, tell_time: bool
+    ) -> None:
+        self.inner = inner
+        self._allowed = allowed
+        self._added = added
+        self._address = address
+        self._timeout = timeout
+        self._tell_time = tell_time
+        self._clock = asyncio.get_running_loop().time
+
+    def __call__(self, request: Request) -> Awaitable[Response]:
+        left = min(request.deadline - (now := self._clock()), self._timeout)
+        if left <= 0:
+            raise DeadlineExceeded("no time was left for this call")
+        allowed = self._allowed
+        headers = [field for field in request.headers if allowed[field[0]]]
+        headers += self._added
+        if self._tell_time:
+            headers.append((b"x-request-timeout-ms", b"%d" % (left * 1000)))
+        method, target = self._address or (request.method, request.target)
+        return self.inner(Request(method, target, headers, request.body, now + left))
+
+
+class ContentTypeJson:
+    """KServe's: a call has ``Content-Type: application/json`` unless one was propagated."""
+
+    def __init__(self, inner: Service) -> None:
+        self.inner = inner
+
+    def __call__(self, request: Request) -> Awaitable[Response]:
+        if not any(name == b"content-type" for name, _ in request.headers):
+            request.headers.append((b"content-type", b"application/json"))
+        return self.inner(request)
+
+
+def forward(
+    allowed: Allowed, added: Headers, address: Address | None, timeout: float, *, tell_time: bool = True
+) -> Layer:
+    """``added``: header fields put on every call. ``address``: None keeps the client's. ``timeout``: seconds a call."""
+    return lambda inner: Forward(inner, allowed, added, address, timeout, tell_time)

@@ -1,0 +1,46 @@
+"""Forwarded: keeps ``x-forwarded-for`` honest. In the stack only where a rule lets that header through."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable
+from ipaddress import ip_address, ip_network
+
+from gateway.message import Request, Response
+from gateway.service import Layer, Service
+
+_REMEMBERED = 4096
+
+
+class Forwarded:
+    """Appends the client's address; drops what a client wrote there that is not a trusted proxy."""
+
+    def __init__(self, inner: Service, trusted: Iterable[str]) -> None:
+        self.inner = inner
+        self._networks = [ip_network(cidr, strict=False) for cidr in trusted]
+        self._known: dict[bytes, bool] = {}
+
+    def __call__(self, request: Request) -> Awaitable[Response]:
+        chain = [request.peer] if request.peer else []
+        if self._trusts(request.peer):
+            chain = [value for name, value in request.headers if name == b"x-forwarded-for"] + chain
+        request.headers = [field for field in request.headers if field[0] != b"x-forwarded-for"]
+        if chain:
+            request.headers.append((b"x-forwarded-for", b", ".join(chain)))
+        return self.inner(request)
+
+    def _trusts(self, peer: bytes) -> bool:
+        if not peer:
+            return True  # a unix socket: whoever may open it is trusted
+        trusted = self._known.get(peer)
+        if trusted is None:
+            address = ip_address(peer.decode().partition("%")[0])
+            trusted = any(address in network for network in self._networks)
+            if len(self._known) < _REMEMBERED:
+                self._known[peer] = trusted
+        return trusted
+
+
+def forwarded(trusted: Iterable[str]) -> Layer:
+    """``trusted``: networks in CIDR notation, ``server.trustedProxies``."""
+    trusted = tuple(trusted)
+    return lambda inner: Forwarded(inner, trusted)

@@ -1,0 +1,73 @@
+"""Observe: counts and times what passes. It stands at two seams only, the edge of a graph and each backend."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from gateway.errors import ClientClosed, GatewayError
+from gateway.message import Request, Response
+from gateway.service import Layer, Service
+from gateway.telemetry.metrics import Counter, Gauge, Histogram, Registry
+from gateway.telemetry.names import BUCKETS
+
+Count = Callable[[str, str], Counter]
+"""Finds the counter for a status code and an outcome."""
+
+
+class Observe:
+    """Requests by outcome, their duration, and how many are in flight."""
+
+    def __init__(self, inner: Service, in_flight: Gauge, duration: Histogram, count: Count) -> None:
+        self.inner = inner
+        self._in_flight = in_flight
+        self._duration = duration
+        self._count = count
+        self._clock = asyncio.get_running_loop().time
+        self._answers: dict[int, Counter] = {}
+        self._answered(200)
+
+    async def __call__(self, request: Request) -> Response:
+        started = self._clock()
+        self._in_flight.add(1.0)
+        try:
+            response = await self.inner(request)
+        except GatewayError as error:
+            self._count(str(error.status), error.code).add(1.0)
+            raise
+        except asyncio.CancelledError:
+            self._count(str(ClientClosed.status), ClientClosed.code).add(1.0)
+            raise
+        finally:
+            self._in_flight.add(-1.0)
+            self._duration.observe(self._clock() - started)
+        (self._answers.get(response.status) or self._answered(response.status)).add(1.0)
+        return response
+
+    def _answered(self, status: int) -> Counter:
+        outcome = "success" if status < 400 else "client_error" if status < 500 else "upstream_error"
+        counter = self._answers[status] = self._count(str(status), outcome)
+        return counter
+
+
+def observe_graph(registry: Registry, graph: str) -> Layer:
+    """At the edge: what the clients of ``graph`` see."""
+    in_flight = registry.gauge("gateway_requests_in_flight", graph=graph)
+    duration = registry.histogram("gateway_request_duration_seconds", BUCKETS, graph=graph)
+
+    def count(code: str, outcome: str) -> Counter:
+        return registry.counter("gateway_requests_total", graph=graph, code=code, outcome=outcome)
+
+    return lambda inner: Observe(inner, in_flight, duration, count)
+
+
+def observe_backend(registry: Registry, backend: str) -> Layer:
+    """Around a backend: what the gateway sees of it. A call without an answer is counted under its error code."""
+    in_flight = registry.gauge("gateway_upstream_active_requests", backend=backend)
+    duration = registry.histogram("gateway_upstream_duration_seconds", BUCKETS, backend=backend)
+
+    def count(code: str, outcome: str) -> Counter:
+        answered = outcome in ("success", "client_error", "upstream_error")
+        return registry.counter("gateway_upstream_requests_total", backend=backend, code=code if answered else outcome)
+
+    return lambda inner: Observe(inner, in_flight, duration, count)

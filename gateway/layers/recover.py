@@ -1,0 +1,92 @@
+"""Recover: outermost, so that nothing escapes unanswered.
+
+Every answer says which request it belongs to, and which way that one went.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Callable
+
+from gateway.errors import Abandoned, GatewayError, InternalError
+from gateway.message import Request, Response
+from gateway.problem import problem
+from gateway.service import Service
+
+log = logging.getLogger("gateway")
+
+_WELL_FORMED = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
+_POOL_SIZE = 4096
+
+
+class RequestIds:
+    """Random UUIDs (version 4, RFC 9562), cut from random bytes that are fetched many at a time."""
+
+    __slots__ = ("_at", "_digits")
+
+    def __init__(self) -> None:
+        self._digits = b""
+        self._at = 0
+
+    def __call__(self) -> bytes:
+        at = self._at
+        if at + 32 > len(self._digits):
+            self._digits = os.urandom(_POOL_SIZE).hex().encode()
+            at = 0
+        self._at = at + 32
+        d = self._digits
+        variant = b"89ab"[d[at + 16] & 3 : (d[at + 16] & 3) + 1]
+        return b"%b-%b-4%b-%b%b-%b" % (
+            d[at : at + 8],
+            d[at + 8 : at + 12],
+            d[at + 13 : at + 16],
+            variant,
+            d[at + 17 : at + 20],
+            d[at + 20 : at + 32],
+        )
+
+
+class Recover:
+    """Gives the request its id; turns every failure into an answer; adds ``x-request-id`` and ``x-gateway-route``."""
+
+    def __init__(self, inner: Service) -> None:
+        self.inner = inner
+        self.in_flight = 0
+        self._new_id = RequestIds()
+        self._on_idle: Callable[[], None] | None = None
+
+    async def __call__(self, request: Request) -> Response:
+        if not _WELL_FORMED(request.id):
+            self._identify(request)
+        self.in_flight += 1
+        try:
+            response = await self.inner(request)
+        except Abandoned:
+            raise
+        except GatewayError as error:
+            response = problem(error.at(request.at), request.id)
+        except Exception:
+            log.exception("a bug: request %s failed", request.id.decode())
+            response = problem(InternalError("the gateway failed; its log says why"), request.id)
+        finally:
+            self.in_flight -= 1
+            if not self.in_flight and self._on_idle is not None:
+                self._on_idle()
+        extra = [(b"x-request-id", request.id)]
+        if request.route:
+            extra.append((b"x-gateway-route", b", ".join(request.route)))
+        # A new list: an answer may be shared, its headers are not ours to change.
+        return Response(response.status, response.headers + extra, response.body)
+
+    def when_idle(self, call: Callable[[], None]) -> None:
+        """Call ``call`` as soon as nothing is in flight; possibly at once."""
+        self._on_idle = call
+        if not self.in_flight:
+            call()
+
+    def _identify(self, request: Request) -> None:
+        request.id = self._new_id()
+        headers = [field for field in request.headers if field[0] != b"x-request-id"]
+        request.headers = [*headers, (b"x-request-id", request.id)]
