@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import partial
 from math import inf
 from urllib.parse import quote
@@ -19,7 +20,7 @@ from .graph.ensemble import Ensemble
 from .graph.kserve import BadUrl, CallService, KServeEdge, KServeEnsemble, KServeSequence, KServeSplitter, KServeSwitch
 from .graph.sequence import Sequence
 from .graph.splitter import Splitter
-from .graph.step import Node, Step
+from .graph.step import Step
 from .graph.switch import Switch
 from .http.origin import Origin, split
 from .layers.admit import Allowance, admit
@@ -32,7 +33,7 @@ from .leases import Lease, Leases
 from .service import Service, stack
 from .telemetry.metrics import Registry
 
-NODES: dict[str, dict[str, type[Node]]] = {
+NODES: dict[str, dict[str, Callable[[Iterable[Step]], Service]]] = {
     "none": {"Sequence": Sequence, "Switch": Switch, "Ensemble": Ensemble, "Splitter": Splitter},
     "kserve": {
         "Sequence": KServeSequence,
@@ -171,7 +172,7 @@ class _Graph:
             built = [self._step(name, index, step) for index, step in enumerate(node.steps)]
             every = node.router_type in ("Sequence", "Ensemble")
             needs = Needs(every, tuple(need for step, need in built if node.router_type != "Splitter" or step.weight))
-            service: Service = NODES[self._graph.compat][node.router_type](step for step, _ in built)
+            service = NODES[self._graph.compat][node.router_type](step for step, _ in built)
             self._nodes[name] = service, needs
         return self._nodes[name]
 

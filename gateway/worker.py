@@ -212,7 +212,7 @@ async def serve(handed: Handed) -> None:
     leases = Leases()
     sockets = [socket.socket(fileno=descriptor) for descriptor in handed.sockets]
     parts = Parts(
-        compile=lambda config: compile_app(config, leases, registry),
+        compile=lambda config: compile_app(config, leases, registry, handed.workers),
         server=lambda config: HttpServer(config, registry, handed.workers),
         tls=server_context,
         readiness=leases,
