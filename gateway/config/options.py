@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
+from .files import load
 from .kserve import from_graph_json
-from .load import load
 from .schema import Config
 
 

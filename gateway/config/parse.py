@@ -66,10 +66,8 @@ def _documents(text: str, file: str) -> Iterator[Node]:
             if (root := builder.take(event)) is not None:
                 yield root
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = _place(mark, file) if mark is not None else Place(file)
         context = f" {error.context}" if error.context else ""
-        raise ParseError(place, f"not valid YAML: {error.problem}{context}") from None
+        raise ParseError(_place(error.problem_mark, file), f"not valid YAML: {error.problem}{context}") from None
 
 
 class _Mark(Protocol):
@@ -77,8 +75,8 @@ class _Mark(Protocol):
     column: int
 
 
-def _place(mark: _Mark, file: str) -> Place:
-    return Place(file, mark.line + 1, mark.column + 1)
+def _place(mark: _Mark | None, file: str) -> Place:
+    return Place(file, mark.line + 1, mark.column + 1) if mark is not None else Place(file)
 
 
 class _Builder:

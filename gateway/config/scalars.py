@@ -23,8 +23,13 @@ class Scalar(Protocol):
     """One kind of scalar."""
 
     @property
+    def kind(self) -> str:
+        """What it is called in the reference."""
+        ...
+
+    @property
     def expects(self) -> str:
-        """What belongs there, for error messages and the reference."""
+        """What belongs there, for error messages."""
         ...
 
     @property
@@ -49,6 +54,7 @@ class Scalar(Protocol):
 class String(msgspec.Struct, frozen=True):
     """Text. What YAML takes for something else must be quoted, so that no version number loses a digit."""
 
+    kind = "text"
     expects = "text"
     schema: ClassVar[dict[str, object]] = {"type": "string"}
     blank = ""
@@ -66,6 +72,7 @@ class String(msgspec.Struct, frozen=True):
 class Flag(msgspec.Struct, frozen=True):
     """A truth value."""
 
+    kind = "`true` or `false`"
     expects = "true or false"
     schema: ClassVar[dict[str, object]] = {"type": "boolean"}
     blank = False
@@ -84,6 +91,7 @@ class Whole(msgspec.Struct, frozen=True):
     """A whole number, not less than ``least``."""
 
     least: int | None = None
+    kind = "whole number"
     blank = 1
 
     @property
@@ -113,6 +121,10 @@ class Words(msgspec.Struct, frozen=True):
     words: tuple[str, ...]
 
     @property
+    def kind(self) -> str:
+        return ", ".join(f"`{word}`" for word in self.words)
+
+    @property
     def expects(self) -> str:
         return f"{', '.join(self.words[:-1])} or {self.words[-1]}" if self.words[1:] else self.words[0]
 
@@ -136,6 +148,7 @@ class Words(msgspec.Struct, frozen=True):
 class Duration(msgspec.Struct, frozen=True):
     """A Gateway API duration (GEP-2257), in seconds."""
 
+    kind = "duration"
     expects = "a duration such as 250ms or 1m30s"
     schema: ClassVar[dict[str, object]] = {"type": "string", "pattern": f"^{DURATION.pattern}$"}
     blank = 1.0
@@ -155,6 +168,7 @@ class Duration(msgspec.Struct, frozen=True):
 class Size(msgspec.Struct, frozen=True):
     """A number of bytes."""
 
+    kind = "size"
     expects = "a size such as 64KiB or 16MiB, or a number of bytes"
     schema: ClassVar[dict[str, object]] = {"type": ["string", "integer"], "pattern": f"^{SIZE.pattern}$", "minimum": 0}
     blank = 1

@@ -27,8 +27,6 @@ Size = Annotated[int, Meta(ge=0, extra={"scalar": "size"})]
 
 Count = Annotated[int, Meta(ge=0)]
 
-DEFAULT_PROPAGATE = ("^traceparent$", "^tracestate$", "^baggage$", "^x-request-id$", "^content-type$", "^accept$")
-
 
 class ServerTls(Mapping, frozen=True, kw_only=True):
     """TLS on the listeners; with `clientCaFile` clients must show a certificate signed by it."""

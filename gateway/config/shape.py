@@ -41,12 +41,9 @@ class Record(msgspec.Struct, frozen=True):
 
     cls: type[msgspec.Struct]
     keys: tuple[Key, ...]
+    by_name: dict[str, Key]
     open: bool
     expects = "a mapping"
-
-    @property
-    def by_name(self) -> dict[str, Key]:
-        return _by_name(self)
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -70,15 +67,10 @@ def shape(cls: type[msgspec.Struct]) -> Record:
     return _record(cast(inspect.StructType, inspect.type_info(cls)))
 
 
-@cache
-def _by_name(record: Record) -> dict[str, Key]:
-    named = {key.name: key for key in record.keys}
-    return named | {key.alias: key for key in record.keys if key.alias}
-
-
 def _record(info: inspect.StructType) -> Record:
     keys = tuple(key for field in info.fields if (key := _key(field)) is not None)
-    return Record(info.cls, keys, not info.forbid_unknown_fields)
+    by_name = {key.name: key for key in keys} | {key.alias: key for key in keys if key.alias}
+    return Record(info.cls, keys, by_name, not info.forbid_unknown_fields)
 
 
 def _key(field: inspect.Field) -> Key | None:

@@ -35,10 +35,10 @@ def examine(paths: Sequence[str], environ: Mapping[str, str]) -> tuple[Config, R
     """As ``load``, but with all findings, and with what could be read in spite of them."""
     report = Report(paths[0] if paths else "")
     documents = [node for path in paths for node in _documents(path, report)]
-    manifests = [node for node in documents if is_manifest(node)]
     decoder = Decoder(report, environ)
-    config = decoder.struct(Config, _merged([node for node in documents if node not in manifests], decoder), ())
-    for document in manifests:
+    own = [document for document in documents if not is_manifest(document)]
+    config = decoder.struct(Config, _merged(own, report), ())
+    for document in filter(is_manifest, documents):
         config = add_manifest(config, document, decoder)
     if report.complete:
         check(config, report)
@@ -78,12 +78,12 @@ def _unreadable(path: str, message: str, report: Report) -> None:
     report.complete = False
 
 
-def _merged(documents: Sequence[MappingNode], decoder: Decoder) -> MappingNode:
+def _merged(documents: Sequence[MappingNode], report: Report) -> MappingNode:
     """One mapping: `backends` and `graphs` of all documents together; every other key is in one of them only.
 
     Keys that begin with ``x-`` are the user's own, for anchors.
     """
-    first = documents[0].place if documents else decoder.report.place(())
+    first = documents[0].place if documents else report.place(())
     merged = MappingNode([], first)
     shared: dict[str, MappingNode] = {}
     for document in documents:
