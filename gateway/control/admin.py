@@ -154,13 +154,13 @@ def _guard(own: str) -> Any:
     """Refuse what only a browser on somebody else's behalf would send; ``own`` is the host of ``admin.listen``."""
 
     @web.middleware
-    async def guard(request: web.Request, page: Page) -> web.StreamResponse:
+    async def guard(request: web.Request, handler: Page) -> web.StreamResponse:
         host = request.headers.get("Host", "")
         if not _is_ours(host, own):
             return web.Response(text=f"not a name of this site: {host}\n", status=403)
         if request.method not in ("GET", "HEAD") and _is_foreign(request, host):
             return web.Response(text="cross-site request refused\n", status=403)
-        return await page(request)
+        return await handler(request)
 
     return guard
 

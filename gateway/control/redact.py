@@ -20,7 +20,15 @@ def redacted(config: Config) -> Any:
 
 
 def _shown(value: Any) -> Any:
-    """A copy of ``value``, whatever part of a Config it is, with its secrets replaced."""
+    """``value``, whatever part of a Config it is, without its secrets; what has none is not copied.
+
+    A default must stay the very object that it is, or it would be taken for a choice and written out.
+    """
+    copy = _copy(value)
+    return value if copy == value else copy
+
+
+def _copy(value: Any) -> Any:
     match value:
         case HeaderRules():
             return msgspec.structs.replace(value, set=dict.fromkeys(value.set, REDACTED))
