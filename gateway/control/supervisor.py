@@ -72,7 +72,7 @@ class Supervisor:
         self._generation = Generation(0, b"")
         self._changing = asyncio.Lock()
         self._ready = True
-        self._ending = False
+        self._ending = asyncio.Event()
 
     @property
     def generation(self) -> int:
@@ -102,7 +102,7 @@ class Supervisor:
     async def reload(self, config: bytes) -> tuple[str, ...]:
         """Replace the generation everywhere; or, where one worker cannot, nowhere, and the errors."""
         async with self._changing:
-            workers = list(self._serving.values())
+            workers = [worker for worker in self._serving.values() if not worker.lost]
             new = Generation(self._generation.number + 1, config)
             errors = await self._prepare(workers, new)
             if errors:
@@ -133,7 +133,7 @@ class Supervisor:
 
         From here on a worker that dies is not replaced.
         """
-        self._ending = True
+        self._ending.set()
         workers = list(self._serving.values())
         answers = await all_of(worker.ask(Drain(timeout=timeout), timeout + DRAIN_GRACE) for worker in workers)
         clean = [isinstance(answer, Drained) and answer.clean for answer in answers]
@@ -142,9 +142,9 @@ class Supervisor:
 
     async def close(self) -> None:
         """End what is left, now."""
-        self._ending = True
-        for keeper in self._keepers:
-            keeper.cancel()
+        self._ending.set()
+        for worker in self._workers.values():
+            worker.kill()
         if self._keepers:
             await asyncio.wait(self._keepers)
 
@@ -153,10 +153,9 @@ class Supervisor:
         backoff = Backoff()
         while True:
             lived = await self._live(slot, up)
-            if self._ending:
+            if self._ending.is_set() or await _within(backoff.after(lived), self._ending.wait()):
                 return
             self._restarts.add()
-            await asyncio.sleep(backoff.after(lived))
 
     async def _live(self, slot: int, up: asyncio.Future[tuple[str, ...]]) -> float:
         """One worker's life; for how many seconds it lived, 0 if it never served."""
@@ -168,12 +167,15 @@ class Supervisor:
             return 0.0
         self._workers[slot] = worker
         try:
+            if self._ending.is_set():
+                return 0.0
             errors = await self._bring_up(worker)
-            _tell(up, errors)
+            if not self._ending.is_set():
+                _tell(up, errors)
             if errors:
                 return 0.0
             code = await worker.ended()
-            if not self._ending:
+            if not self._ending.is_set():
                 log.error("worker %d exited code=%d pid=%d: starting another", slot, code, worker.pid)
             return asyncio.get_running_loop().time() - began
         finally:
@@ -227,12 +229,14 @@ def _tell(up: asyncio.Future[tuple[str, ...]], errors: tuple[str, ...]) -> None:
         log.error("%s", line)
 
 
-async def _within(seconds: float, end: Coroutine[Any, Any, object]) -> None:
+async def _within(seconds: float, end: Coroutine[Any, Any, object]) -> bool:
+    """Wait for ``end``, but no longer; whether it came."""
     try:
         async with asyncio.timeout(seconds):
             await end
     except TimeoutError:
-        pass  # close() kills it.
+        return False
+    return True
 
 
 async def all_of(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
