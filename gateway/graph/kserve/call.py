@@ -1,0 +1,100 @@
+"""One call of a step's URL, with failures worded as Go's HTTP client words them. Redirects are not followed."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from gateway.errors import (
+    DeadlineExceeded,
+    GatewayError,
+    UpstreamConnectFailure,
+    UpstreamProtocolError,
+    UpstreamReset,
+    UpstreamTimeout,
+    UpstreamUnusable,
+)
+from gateway.graph.document import decoded
+from gateway.message import Request, Response
+from gateway.service import Service
+
+from .errors import RouterError, overdue
+from .gojson import quoted
+
+_DIAL = (  # what the operating system says, and what Go says then
+    ("refused", "connect: connection refused"),
+    ("connect call failed", "connect: connection refused"),
+    ("unreachable", "connect: network is unreachable"),
+    ("no route to host", "connect: no route to host"),
+    ("within", "i/o timeout"),
+)
+_NO_NAME = ("name or service not known", "name resolution", "no address associated", "nodename nor servname")
+
+
+class CallService:
+    """The service behind ``url``. Its answers carry no headers, since KServe's router forwards none.
+
+    Raises RouterError, or DeadlineExceeded when the request's own deadline has passed.
+    """
+
+    __slots__ = ("_address", "_host", "_post", "_service")
+
+    def __init__(self, url: str, service: Service) -> None:
+        parts = urlsplit(url)
+        self._post = f"Post {quoted(url)}: "
+        self._host = parts.hostname or ""
+        default = 443 if parts.scheme == "https" else 80
+        self._address = f"[{self._host}]" if ":" in self._host else self._host
+        self._address += f":{parts.port or default}"
+        self._service = service
+
+    def __repr__(self) -> str:
+        return f"CallService({self._service!r})"
+
+    async def __call__(self, request: Request, /) -> Response:
+        try:
+            answer = await self._service(request)
+            return Response(answer.status, [], _plain(answer))
+        except GatewayError as error:
+            if isinstance(error, (DeadlineExceeded, UpstreamTimeout)) and overdue(request):
+                raise DeadlineExceeded(error.detail).at(request.at) from None
+            raise RouterError(self._post + self._cause(error)).at(request.at) from None
+
+    def _cause(self, error: GatewayError) -> str:
+        detail = error.detail or error.title
+        match error:
+            case UpstreamConnectFailure():
+                return self._dial(detail)
+            case UpstreamTimeout() | DeadlineExceeded():
+                return "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+            case UpstreamReset():
+                return "EOF"
+            case UpstreamProtocolError():
+                return f"net/http: HTTP/1.x transport connection broken: {detail}"
+        return detail
+
+    def _dial(self, detail: str) -> str:
+        said = detail.lower()
+        if any(sign in said for sign in _NO_NAME):
+            return f"dial tcp: lookup {self._host}: no such host"
+        reason = next((words for sign, words in _DIAL if sign in said), detail)
+        return f"dial tcp {self._address}: {reason}"
+
+
+def _plain(answer: Response) -> bytes:
+    """The body; Go's client undoes gzip, and leaves what it does not know."""
+    try:
+        return decoded(answer)
+    except UpstreamUnusable:
+        return answer.body
+
+
+class BadUrl:
+    """A step whose URL Go's url.Parse refuses for ``cause``: an error, but not before it is called."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, url: str, cause: str) -> None:
+        self._error = f"parse {quoted(url)}: {cause}"
+
+    async def __call__(self, request: Request, /) -> Response:
+        raise RouterError(self._error).at(request.at)
