@@ -15,6 +15,7 @@ from .api.v1 import V1
 from .api.v2 import V2
 from .app import App
 from .config import schema
+from .config.walk import reachable, upwards
 from .graph.condition import compile_condition
 from .graph.ensemble import Ensemble
 from .graph.kserve import BadUrl, CallService, KServeEdge, KServeEnsemble, KServeSequence, KServeSplitter, KServeSwitch
@@ -99,17 +100,17 @@ class _Compiler:
         )
 
     def backend(
-        self, name: str, backend: schema.Backend, graph: schema.Graph, address: Address | None, origin: Origin
+        self, name: str, backend: schema.Backend, graph: schema.Graph, address: Address | bytes, origin: Origin
     ) -> Built:
-        """A call of a backend at ``address``; None: with the client's own method and target."""
+        """A call of a backend at ``address``; bytes: with the client's own method and target, and these before it."""
         server = self._config.server
         pool = self._lease.pool(name, origin, backend.tls, backend.timeouts.connect)
         allowed, added = rules(graph.compat, server.headers, graph.headers, backend.headers)
         kserve = graph.compat == "kserve"
         service = stack(
             observe_backend(self._registry, name),
-            forwarded(server.trusted_proxies) if allowed[b"x-forwarded-for"] else None,
             forward(allowed, added, address, backend.timeouts.request or inf, tell_time=not kserve),
+            forwarded(server.trusted_proxies) if allowed[b"x-forwarded-for"] else None,
             ContentTypeJson if kserve else None,
             service=pool,
         )
@@ -135,12 +136,14 @@ class _Graph:
         self._language = graph.condition_language or ("gjson" if graph.compat == "kserve" else "jmespath")
         self._nodes: dict[str, Built] = {}
         self._backends = [
-            step.backend for node in graph.nodes.values() for step in node.steps if step.backend is not None
+            step.backend for node in reachable(graph) for step in graph.nodes[node].steps if step.backend is not None
         ]
 
     def face(self) -> Face:
         compiler, graph = self._compiler, self._graph
-        root, needs = self._node("root")
+        for name in upwards(graph):
+            self._nodes[name] = self._node(name, graph.nodes[name])
+        root, needs = self._nodes["root"]
         explain = compiler.named(graph.explain.backend, graph, "explain")[0] if graph.explain else None
         v1, v2 = self._spoken()
         return Face(
@@ -166,15 +169,12 @@ class _Graph:
         name = next((name for name in self._backends if backends[name].protocol == "v2"), None)
         return None if name is None else self._compiler.named(name, self._graph, "metadata")[0]
 
-    def _node(self, name: str) -> Built:
-        if name not in self._nodes:
-            node = self._graph.nodes[name]
-            built = [self._step(name, index, step) for index, step in enumerate(node.steps)]
-            every = node.router_type in ("Sequence", "Ensemble")
-            needs = Needs(every, tuple(need for step, need in built if node.router_type != "Splitter" or step.weight))
-            service = NODES[self._graph.compat][node.router_type](step for step, _ in built)
-            self._nodes[name] = service, needs
-        return self._nodes[name]
+    def _node(self, name: str, node: schema.Node) -> Built:
+        """One node; those that its steps lead to are built already."""
+        built = [self._step(name, index, step) for index, step in enumerate(node.steps)]
+        every = node.router_type in ("Sequence", "Ensemble")
+        needs = Needs(every, tuple(need for step, need in built if node.router_type != "Splitter" or step.weight))
+        return NODES[self._graph.compat][node.router_type](step for step, _ in built), needs
 
     def _step(self, node: str, index: int, step: schema.Step) -> tuple[Step, Needs | Reachable]:
         service, needs = self._target(step)
@@ -202,7 +202,7 @@ class _Graph:
 
     def _target(self, step: schema.Step) -> Built:
         if step.node_name is not None:
-            return self._node(step.node_name)
+            return self._nodes[step.node_name]
         if step.backend is not None:
             return self._compiler.named(step.backend, self._graph)
         return self._url(step.service_url or "")
@@ -226,12 +226,12 @@ async def _never() -> bool:
     return False
 
 
-def _address(name: str, backend: schema.Backend, prefix: str, verb: str) -> Address | None:
+def _address(name: str, backend: schema.Backend, prefix: str, verb: str) -> Address | bytes:
     """Where a backend of each protocol is called; ``verb``: "" for inference."""
     model = quote(backend.model or name, safe="")
     prefix = prefix.rstrip("/")
     if backend.protocol == "raw":
-        return None if backend.path is None else (b"POST", (prefix + backend.path).encode())
+        return prefix.encode() if backend.path is None else (b"POST", (prefix + backend.path).encode())
     if verb == "metadata":
         return b"GET", f"{prefix}/v2/models/{model}".encode()
     if backend.protocol == "v1":

@@ -11,7 +11,7 @@ from gateway.service import Service
 
 from .face import Claim, Methods
 
-_REMEMBERED = 4096
+_REMEMBERED = 1024
 
 
 class Router:
@@ -36,12 +36,13 @@ class Router:
         return service(request)
 
     def _find(self, target: bytes) -> Methods | None:
-        path = unquote_to_bytes(target.partition(b"?")[0]).decode("utf-8", "replace")
+        path = _path(target)
         for claims in self._apis:
             methods = claims(path)
             if methods is not None:
-                if len(self._known) < _REMEMBERED:
-                    self._known[target] = methods
+                if len(self._known) >= _REMEMBERED:
+                    self._known.clear()  # someone tries many: let those that are asked often come back
+                self._known[target] = methods
                 return methods
         return None
 
@@ -50,3 +51,9 @@ class Router:
             return methods[b"GET"]
         allow = b", ".join(methods) + (b", HEAD" if b"GET" in methods else b"")
         raise MethodNotAllowed(f"{request.method.decode()} is not for this path", allow=allow)
+
+
+def _path(target: bytes) -> str:
+    """Decoded, without the query. An encoded slash stays encoded: it is part of a name, and separates none."""
+    path = target.partition(b"?")[0].replace(b"%2F", b"%252F").replace(b"%2f", b"%252f")
+    return unquote_to_bytes(path).decode("utf-8", "replace")

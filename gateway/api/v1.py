@@ -13,7 +13,7 @@ from gateway.service import Service
 
 from .face import Face, Methods, fixed, json_answer, missing, nothing
 
-_MODEL = re.compile(r"/v1/models/([^/:]+)(?:/versions/[^/:]+)?(?::(predict|explain))?")
+_MODEL = re.compile(r"/v1/models/([^/]+?)(?:/versions/[^/:]+)?(?::(predict|explain))?")
 
 
 class V1:

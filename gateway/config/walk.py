@@ -45,6 +45,15 @@ def cycle(graph: Graph) -> list[str] | None:
 
 def depth(graph: Graph) -> int:
     """How many nodes the longest way from ``root`` passes. The graph has no cycle."""
+    return _depths(graph)["root"]
+
+
+def upwards(graph: Graph) -> list[str]:
+    """The nodes that a request can come to, each after those that its steps lead to. The graph has no cycle."""
+    return list(_depths(graph))
+
+
+def _depths(graph: Graph) -> dict[str, int]:
     depths: dict[str, int] = {}
     waiting = ["root"]
     while waiting:
@@ -54,4 +63,4 @@ def depth(graph: Graph) -> int:
             waiting += unknown
         else:
             depths[waiting.pop()] = 1 + max((depths[name] for name in below), default=0)
-    return depths["root"]
+    return depths

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable
+from math import inf
 
 from gateway.config import schema
 from gateway.errors import DeadlineExceeded
@@ -40,17 +41,26 @@ class Allowed(dict[bytes, bool]):
 
 
 def rules(compat: str, *levels: schema.HeaderRules) -> tuple[Allowed, Headers]:
-    """Which client headers pass, and which are added; ``levels`` from server over graph to backend, the nearest."""
+    """Which client headers pass, and which are added; ``levels`` from server over graph to backend, the nearest.
+
+    A level may take away what one before it adds.
+    """
     default = () if compat == "kserve" else DEFAULT_PROPAGATE
     patterns = next((level.propagate for level in reversed(levels) if level.propagate is not None), default)
-    added = {name.lower(): value for level in levels for name, value in level.set.items()}
-    removed = {name.lower().encode() for level in levels for name in level.remove}
-    replaced = removed.union(name.encode() for name in added)
+    added: dict[bytes, bytes] = {}
+    replaced: set[bytes] = set()
+    for level in levels:
+        for name in _lower(level.remove):
+            added.pop(name, None)
+            replaced.add(name)
+        added |= zip(_lower(level.set), (value.encode() for value in level.set.values()), strict=True)
+    replaced |= added.keys()
     rule = kserve_rule(patterns) if compat == "kserve" else native_rule(patterns)
-    return (
-        Allowed(lambda name: name not in replaced and rule(name)),
-        [(name.encode(), value.encode("latin-1")) for name, value in added.items()],
-    )
+    return Allowed(lambda name: name not in replaced and rule(name)), list(added.items())
+
+
+def _lower(names: Iterable[str]) -> list[bytes]:
+    return [name.lower().encode() for name in names]
 
 
 def native_rule(patterns: Iterable[str]) -> Callable[[bytes], bool]:
@@ -74,12 +84,19 @@ class Forward:
     """Calls ``inner`` with a request of its own, and tells it how many milliseconds are left."""
 
     def __init__(
-        self, inner: Service, allowed: Allowed, added: Headers, address: Address | None, timeout: float, tell_time: bool
+        self,
+        inner: Service,
+        allowed: Allowed,
+        added: Headers,
+        address: Address | bytes,
+        timeout: float,
+        tell_time: bool,
     ) -> None:
         self.inner = inner
         self._allowed = allowed
         self._added = added
-        self._address = address
+        self._prefix = address if isinstance(address, bytes) else b""
+        self._address = None if isinstance(address, bytes) else address
         self._timeout = timeout
         self._tell_time = tell_time
         self._clock = asyncio.get_running_loop().time
@@ -91,10 +108,10 @@ class Forward:
         allowed = self._allowed
         headers = [field for field in request.headers if allowed[field[0]]]
         headers += self._added
-        if self._tell_time:
+        if self._tell_time and left < inf:
             headers.append((b"x-request-timeout-ms", b"%d" % (left * 1000)))
-        method, target = self._address or (request.method, request.target)
-        return self.inner(Request(method, target, headers, request.body, now + left))
+        method, target = self._address or (request.method, self._prefix + request.target)
+        return self.inner(Request(method, target, headers, request.body, now + left, peer=request.peer))
 
 
 class ContentTypeJson:
@@ -110,7 +127,10 @@ class ContentTypeJson:
 
 
 def forward(
-    allowed: Allowed, added: Headers, address: Address | None, timeout: float, *, tell_time: bool = True
+    allowed: Allowed, added: Headers, address: Address | bytes, timeout: float, *, tell_time: bool = True
 ) -> Layer:
-    """``added``: header fields put on every call. ``address``: None keeps the client's. ``timeout``: seconds a call."""
+    """``added``: header fields put on every call. ``timeout``: seconds a call; may be infinite.
+
+    ``address``: where it goes; or bytes to put before the client's own target, whose method is kept then.
+    """
     return lambda inner: Forward(inner, allowed, added, address, timeout, tell_time)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from gateway.message import Request, Response
 from gateway.service import Layer, Service
@@ -12,7 +12,10 @@ _REMEMBERED = 4096
 
 
 class Forwarded:
-    """Appends the client's address; drops what a client wrote there that is not a trusted proxy."""
+    """Appends the client's address; drops what a client wrote there that is not a trusted proxy.
+
+    It stands inside Forward, whose requests are its own to change.
+    """
 
     def __init__(self, inner: Service, trusted: Iterable[str]) -> None:
         self.inner = inner
@@ -33,11 +36,16 @@ class Forwarded:
             return True  # a unix socket: whoever may open it is trusted
         trusted = self._known.get(peer)
         if trusted is None:
-            address = ip_address(peer.decode().partition("%")[0])
-            trusted = any(address in network for network in self._networks)
+            trusted = any(_address(peer) in network for network in self._networks)
             if len(self._known) < _REMEMBERED:
                 self._known[peer] = trusted
         return trusted
+
+
+def _address(peer: bytes) -> IPv4Address | IPv6Address:
+    """Without its zone; a socket that listens on both families shows an IPv4 peer as ``::ffff:192.0.2.1``."""
+    address = ip_address(peer.decode().partition("%")[0])
+    return (address.version == 6 and address.ipv4_mapped) or address
 
 
 def forwarded(trusted: Iterable[str]) -> Layer:

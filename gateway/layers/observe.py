@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from gateway.errors import ClientClosed, GatewayError
+from gateway.errors import ClientClosed, GatewayError, InternalError
 from gateway.message import Request, Response
 from gateway.service import Layer, Service
 from gateway.telemetry.metrics import Counter, Gauge, Histogram, Registry
@@ -16,10 +16,11 @@ Count = Callable[[str, str], Counter]
 
 
 class Observe:
-    """Requests by outcome, their duration, and how many are in flight."""
+    """Requests by outcome, their duration, and how many are in flight. At the edge errors learn their graph's name."""
 
-    def __init__(self, inner: Service, in_flight: Gauge, duration: Histogram, count: Count) -> None:
+    def __init__(self, inner: Service, in_flight: Gauge, duration: Histogram, count: Count, graph: str = "") -> None:
         self.inner = inner
+        self._graph = graph
         self._in_flight = in_flight
         self._duration = duration
         self._count = count
@@ -33,7 +34,11 @@ class Observe:
         try:
             response = await self.inner(request)
         except GatewayError as error:
+            error.graph = error.graph or self._graph
             self._count(str(error.status), error.code).add(1.0)
+            raise
+        except Exception:
+            self._count(str(InternalError.status), InternalError.code).add(1.0)
             raise
         except asyncio.CancelledError:
             self._count(str(ClientClosed.status), ClientClosed.code).add(1.0)
@@ -58,7 +63,7 @@ def observe_graph(registry: Registry, graph: str) -> Layer:
     def count(code: str, outcome: str) -> Counter:
         return registry.counter("gateway_requests_total", graph=graph, code=code, outcome=outcome)
 
-    return lambda inner: Observe(inner, in_flight, duration, count)
+    return lambda inner: Observe(inner, in_flight, duration, count, graph)
 
 
 def observe_backend(registry: Registry, backend: str) -> Layer:

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from gateway.errors import NoHealthyUpstream, Overloaded, UpstreamTimeout
+from gateway.layers.observe import observe_backend, observe_graph
+from gateway.layers.recover import Recover
+from gateway.message import Request, Response
+from gateway.telemetry.metrics import Registry, Series, read
+from tests.support.clock import virtual
+from tests.support.service import MockService, ask
+
+
+class Numbers:
+    """What was counted, by name and labels."""
+
+    def __init__(self) -> None:
+        self.registry = Registry.private()
+
+    def of(self, name: str) -> dict[tuple[str, ...], float]:
+        found = read(self.registry.segment)
+        return {series.labels: _number(series, cells) for series, cells in found if series.name == name}
+
+
+def _number(series: Series, cells: memoryview[float]) -> float:
+    return sum(cells[:-1]) if series.kind == "histogram" else cells[0]
+
+
+def seconds(numbers: Numbers, name: str) -> float:
+    return next(cells[-1] for series, cells in read(numbers.registry.segment) if series.name == name)
+
+
+@virtual
+async def test_answers_are_counted_by_status_and_outcome_and_timed() -> None:
+    numbers = Numbers()
+    service = MockService().answers(after=2.0).answers(after=0.5).answers(status=404).answers(status=302)
+    graph = observe_graph(numbers.registry, "iris")(service.answers(status=500).answers(status=404))
+    for _ in range(6):
+        await graph(ask())
+    assert numbers.of("gateway_requests_total") == {
+        ("iris", "200", "success"): 2.0,
+        ("iris", "404", "client_error"): 2.0,
+        ("iris", "302", "success"): 1.0,
+        ("iris", "500", "upstream_error"): 1.0,
+    }
+    assert numbers.of("gateway_request_duration_seconds") == {("iris",): 6.0}
+    assert seconds(numbers, "gateway_request_duration_seconds") == 2.5
+    assert numbers.of("gateway_requests_in_flight") == {("iris",): 0.0}
+
+
+@virtual
+async def test_a_graph_that_nobody_asked_yet_shows_zeros() -> None:
+    numbers = Numbers()
+    observe_graph(numbers.registry, "iris")(MockService())
+    observe_backend(numbers.registry, "a")(MockService())
+    assert numbers.of("gateway_requests_total") == {("iris", "200", "success"): 0.0}
+    assert numbers.of("gateway_upstream_requests_total") == {("a", "200"): 0.0}
+
+
+@virtual
+async def test_errors_are_counted_under_their_code_and_learn_their_graph() -> None:
+    numbers = Numbers()
+    service = MockService().fails(UpstreamTimeout("late"), after=3.0)
+    with pytest.raises(UpstreamTimeout) as caught:
+        await observe_graph(numbers.registry, "iris")(service)(ask())
+    assert caught.value.graph == "iris"
+    assert numbers.of("gateway_requests_total")["iris", "504", "upstream_timeout"] == 1.0
+    assert seconds(numbers, "gateway_request_duration_seconds") == 3.0
+    assert numbers.of("gateway_requests_in_flight") == {("iris",): 0.0}
+
+
+@virtual
+async def test_an_error_raised_by_the_call_itself_is_counted_too() -> None:
+    def refuses(request: Request) -> asyncio.Future[Response]:
+        raise Overloaded("full")
+
+    numbers = Numbers()
+    with pytest.raises(Overloaded):
+        await observe_graph(numbers.registry, "iris")(refuses)(ask())
+    assert numbers.of("gateway_requests_total")["iris", "503", "overload"] == 1.0
+    assert numbers.of("gateway_requests_in_flight") == {("iris",): 0.0}
+
+
+def test_a_bug_is_counted_as_the_500_that_it_becomes(caplog: pytest.LogCaptureFixture) -> None:
+    def breaks(request: Request) -> asyncio.Future[Response]:
+        raise KeyError("bug")
+
+    @virtual
+    async def scenario() -> None:
+        numbers = Numbers()
+        assert (await Recover(observe_graph(numbers.registry, "iris")(breaks))(ask())).status == 500
+        assert numbers.of("gateway_requests_total")["iris", "500", "internal_error"] == 1.0
+        assert numbers.of("gateway_requests_in_flight") == {("iris",): 0.0}
+
+    with caplog.at_level(logging.CRITICAL, "gateway"):
+        scenario()
+
+
+@virtual
+async def test_a_client_that_went_away_is_a_499() -> None:
+    numbers = Numbers()
+    task = asyncio.create_task(observe_graph(numbers.registry, "iris")(MockService().hangs())(ask()))
+    await asyncio.sleep(4.0)
+    assert numbers.of("gateway_requests_in_flight") == {("iris",): 1.0}
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert numbers.of("gateway_requests_total")["iris", "499", "client_closed_request"] == 1.0
+    assert numbers.of("gateway_requests_in_flight") == {("iris",): 0.0}
+    assert seconds(numbers, "gateway_request_duration_seconds") == 4.0
+
+
+@virtual
+async def test_around_a_backend_a_call_without_an_answer_is_counted_under_its_code() -> None:
+    numbers = Numbers()
+    service = MockService().answers().answers(status=503).fails(NoHealthyUpstream()).answers(status=429)
+    backend = observe_backend(numbers.registry, "a")(service)
+    for _ in range(2):
+        await backend(ask())
+    with pytest.raises(NoHealthyUpstream) as caught:
+        await backend(ask())
+    await backend(ask())
+    assert caught.value.graph == ""
+    assert numbers.of("gateway_upstream_requests_total") == {
+        ("a", "200"): 1.0,
+        ("a", "503"): 1.0,
+        ("a", "no_healthy_upstream"): 1.0,
+        ("a", "429"): 1.0,
+    }
+    assert numbers.of("gateway_upstream_duration_seconds") == {("a",): 4.0}
+    assert numbers.of("gateway_upstream_active_requests") == {("a",): 0.0}
+
+
+@virtual
+async def test_the_answer_itself_passes_untouched() -> None:
+    service = MockService(futures=True).answers(b"[1]", 201)
+    response = await observe_backend(Registry.private(), "a")(service)(ask(b"body"))
+    assert (response.status, response.body, service.bodies) == (201, b"[1]", [b"body"])
