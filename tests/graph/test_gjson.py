@@ -66,8 +66,11 @@ def escape(key: str) -> str:
 def test_the_escaped_path_to_a_value_gets_that_value(document: Any) -> None:
     for keys, value in leaves(document):
         path = ".".join(map(escape, keys))
+        if path.startswith(".."):
+            continue  # two empty keys at the head: gjson reads JSON lines
         assert get(document, path) is value
-        assert get(document, path.replace(".", "|") if "\\." not in path and "\\|" not in path else path) is value
+        if not re.search(r"\\[.|]", path):
+            assert get(document, path.replace(".", "|")) is value
 
 
 @settings(deadline=None)
@@ -75,7 +78,7 @@ def test_the_escaped_path_to_a_value_gets_that_value(document: Any) -> None:
 def test_a_path_past_a_value_finds_nothing(document: Any) -> None:
     for keys, value in leaves(document):
         if not isinstance(value, dict | list):
-            assert not exists(document, ".".join(map(escape, (*keys, "a"))))
+            assert not exists({"root": document}, ".".join(map(escape, ("root", *keys, "a"))))
 
 
 @settings(deadline=None)
