@@ -32,7 +32,16 @@ def ratio(samples: Samples, name: str, reference: str) -> float | None:
 
 def table(case: Case, samples: Samples, missing: list[str]) -> str:
     """A Markdown table, one row a peer."""
-    heads = ["peer", "requests/s", "spread", "µs CPU", "p50 ms", "p99 ms", *(f"x {name}" for name in REFERENCES)]
+    heads = [
+        "peer",
+        "requests/s",
+        "spread",
+        "µs CPU",
+        "core",
+        "p50 ms",
+        "p99 ms",
+        *(f"x {name}" for name in REFERENCES),
+    ]
     rows = [heads, ["---", *["---:"] * (len(heads) - 1)], *(_row(name, samples) for name in samples)]
     rows += [[name, "missing", *[""] * (len(heads) - 2)] for name in missing]
     lines = ["| " + " | ".join(row) + " |" for row in rows]
@@ -48,6 +57,7 @@ def _row(name: str, samples: Samples) -> list[str]:
         f"{median(rates(own)):,.0f}",
         f"{min(rates(own)):,.0f}-{max(rates(own)):,.0f}",
         f"{median(sample.cpu_us for sample in own):.1f}",
+        f"{median(sample.core for sample in own):.0%}",
         f"{median(sample.p50_ms for sample in own):.2f}",
         f"{median(sample.p99_ms for sample in own):.2f}",
         *("" if value is None else f"{value:.2f}" for value in ratios),

@@ -25,6 +25,8 @@ class Sample:
     requests_per_second: float
     cpu_us: float
     """CPU time of the peer for each request, in microseconds."""
+    core: float
+    """The part of its core that the peer got; well below 1, something else was in the way of its throughput."""
     p50_ms: float
     p99_ms: float
     errors: int
@@ -82,7 +84,7 @@ def _sample(kind: type[Peer], case: Case, ports: list[int], plan: Plan, director
     finally:
         peer.stop()
     rate = load.requests / load.seconds
-    return Sample(rate, cpu / load.requests * 1e6, load.p50_ms, load.p99_ms, load.errors)
+    return Sample(rate, cpu / load.requests * 1e6, cpu / load.seconds, load.p50_ms, load.p99_ms, load.errors)
 
 
 def _until_up(process: Process, url: str, case: Case) -> None:
