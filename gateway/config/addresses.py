@@ -57,6 +57,8 @@ def bad_url(url: str) -> str | None:
         port = parts.port
     except ValueError as error:
         return f"'{url}' is no URL: {error}"
+    if "#" in url:
+        return "a URL that is called has no fragment"
     if parts.scheme not in ("http", "https"):
         meant = "" if "://" in url else f"; did you mean 'http://{url}'?"
         return f"'{url}' is no http or https URL{meant}"
@@ -68,8 +70,6 @@ def _bad_authority(parts: SplitResult, port: int | None) -> str | None:
         return "the URL names no host"
     if "@" in parts.netloc:
         return "a URL must not carry credentials; send them with headers.set"
-    if parts.fragment or parts.geturl().endswith("#"):
-        return "a URL that is called has no fragment"
     if port == 0 or parts.netloc.endswith(":"):
         return "the URL's port must be a number from 1 to 65535"
     return None if parts.netloc.startswith("[") else _bad_host(parts.hostname)

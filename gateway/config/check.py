@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 
 from . import addresses
 from .check_graph import check_native, check_structure
-from .check_kserve import check_kserve
 from .report import Path, Report, suggestion
 from .schema import Backend, BackendTls, Config, Graph, HeaderRules, Server
 
@@ -100,8 +99,6 @@ def _graph(name: str, graph: Graph, config: Config, report: Report) -> None:
     _headers(graph.headers, (*path, "headers"), report)
     if graph.compat == "none":
         check_native(graph, path, report)
-    else:
-        check_kserve(name, graph.nodes, path, report, admission=not config.router)
     check_structure(graph, config.backends, path, report)
     if graph.explain is not None:
         _known(graph.explain.backend, config.backends, (*path, "explain", "backend"), report)

@@ -72,7 +72,7 @@ def _fits(kind: str, step: Step, path: Path, report: Report) -> None:
         "onUnmet": "only a step of a Sequence with a condition can be skipped"
         if step.on_unmet == "skip" and not (sequence and step.condition is not None)
         else None,
-        "data": "only a step of a Sequence has data" if step.data != "$request" and not sequence else None,
+        "data": "only a step of a Sequence has data" if step.data == "$response" and not sequence else None,
         "mapPredictionsToInstances": "only a step of a Sequence can map predictions to instances"
         if step.map_predictions_to_instances and not sequence
         else None,

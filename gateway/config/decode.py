@@ -145,7 +145,7 @@ class Decoder:
             elif is_null(value):
                 continue
             elif key.attribute in values and not self.fold:
-                self.report.error((*path, name), f"'{name}' is another name of '{key.name}'; give one of them")
+                self.report.error((*path, name), f"'{key.alias}' is another name of '{key.name}'; give one of them")
             else:
                 self.report.mark((*path, key.name), self.report.place((*path, name)))
                 values[key.attribute] = self._value(key.shape, value, (*path, key.name))

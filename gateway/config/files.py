@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
 
 from .check import check
+from .check_kserve import check_kserve
 from .decode import Decoder
 from .kserve import add_manifest, is_manifest
 from .nodes import MappingNode, Node, ScalarNode, described, is_null
@@ -38,6 +39,9 @@ def examine(paths: Sequence[str], environ: Mapping[str, str]) -> tuple[Config, R
     decoder = Decoder(report, environ)
     own = [document for document in documents if not is_manifest(document)]
     config = decoder.struct(Config, _merged(own, report), ())
+    for name, graph in config.graphs.items():
+        if graph.compat == "kserve":
+            check_kserve(name, graph.nodes, ("graphs", name), report)
     for document in filter(is_manifest, documents):
         config = add_manifest(config, document, decoder)
     if report.complete:
@@ -48,6 +52,7 @@ def examine(paths: Sequence[str], environ: Mapping[str, str]) -> tuple[Config, R
 
 def _documents(path: str, report: Report) -> Iterator[MappingNode]:
     for file in _files(path, report):
+        report.files.append(file)
         try:
             data = FilePath(file).read_bytes()
         except OSError as error:

@@ -73,6 +73,7 @@ def from_graph_json(text: str, environ: Mapping[str, str]) -> Config:
         graphs={ROUTER_GRAPH: msgspec.structs.replace(graph, headers=propagate)},
         router=True,
     )
+    check_kserve(ROUTER_GRAPH, graph.nodes, path, report, admission=False)
     check(config, report)
     if report.errors:
         raise ConfigErrors(report.errors)

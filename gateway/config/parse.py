@@ -66,8 +66,14 @@ def _documents(text: str, file: str) -> Iterator[Node]:
             if (root := builder.take(event)) is not None:
                 yield root
     except yaml.MarkedYAMLError as error:
+        place = _place(error.problem_mark, file)
         context = f" {error.context}" if error.context else ""
-        raise ParseError(_place(error.problem_mark, file), f"not valid YAML: {error.problem}{context}") from None
+        quotes = "; between braces and brackets ${NAME} needs quotes" if "${" in _line(text, place) else ""
+        raise ParseError(place, f"not valid YAML: {error.problem}{context}{quotes}") from None
+
+
+def _line(text: str, place: Place) -> str:
+    return "".join(text.split("\n")[place.line - 1 : place.line])
 
 
 class _Mark(Protocol):
@@ -111,15 +117,14 @@ class _Builder:
         return None
 
     def _scalar(self, event: yaml.ScalarEvent, place: Place) -> ScalarNode:
-        plain = event.implicit[0]
         if event.tag is not None and event.tag not in _TEXT_TAGS:
-            plain = self._known(event.tag, place)
-        return ScalarNode(event.value, plain, place)
+            self._known(event.tag, place)
+            return ScalarNode(event.value, True, place)
+        return ScalarNode(event.value, event.tag is None and event.implicit[0], place)
 
-    def _known(self, tag: str, place: Place) -> bool:
+    def _known(self, tag: str, place: Place) -> None:
         if not _CORE_TAG.fullmatch(tag):
             raise ParseError(place, f"the tag '{tag}' has no meaning here")
-        return True
 
     def _aliased(self, event: yaml.AliasEvent, place: Place) -> Node:
         if event.anchor not in self.anchors:

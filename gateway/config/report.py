@@ -1,17 +1,20 @@
 """What is wrong with a configuration, and where: every finding is kept, so that all are told at once.
 
-An error found across fields is dropped where an error of the same place is known already: only causes are told.
+What could not be read is not judged any further: only causes are told.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 import msgspec
 
 Path = tuple[str | int, ...]
 """The way to a value from the top of the configuration: keys, and indices of lists."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -35,7 +38,8 @@ class ConfigError(msgspec.Struct, frozen=True):
     message: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}: " + (f"{self.path}: " if self.path else "") + self.message
+        text = f"{self.file}:{self.line}:{self.column}: " + (f"{self.path}: " if self.path else "") + self.message
+        return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 class ConfigErrors(Exception):
@@ -52,6 +56,8 @@ class Report:
     def __init__(self, file: str = "") -> None:
         self.errors: list[ConfigError] = []
         self.warnings: list[ConfigError] = []
+        self.files: list[str] = []
+        """The files read, in their order."""
         self.complete = True
         """False once a file could not be read: what other files say about its names cannot be judged then."""
         self._places: dict[Path, Place] = {(): Place(file)}
@@ -69,31 +75,33 @@ class Report:
         return self._places[path]
 
     def error(self, path: Path, message: str, place: Place | None = None) -> None:
-        """Something that stands there is wrong. One text is wrong once, however many aliases lead to it."""
-        place = place or self.place(path)
+        """What stands there cannot be read. One text is wrong once, however many aliases lead to it."""
         self._broken.add(path)
+        self._found(path, message, place or self.place(path))
+
+    def conflict(self, path: Path, message: str) -> None:
+        """What stands there does not fit the rest, unless it could not be read in the first place."""
+        if not self.broken(path):
+            self._found(path, message, self.place(path))
+
+    def _found(self, path: Path, message: str, place: Place) -> None:
         if (place, message) not in self._seen:
             self._seen.add((place, message))
             self.errors.append(finding(place, path, message))
-
-    def conflict(self, path: Path, message: str) -> None:
-        """Something does not fit the rest, unless the place itself is known to be wrong."""
-        if not self.broken(path):
-            self.error(path, message)
 
     def warn(self, path: Path, message: str) -> None:
         """Something works, but hardly as it was meant."""
         self.warnings.append(finding(self.place(path), path, message))
 
     def broken(self, path: Path) -> bool:
-        """True when an error is known of the value, of what it stands in, or of one of its own keys."""
+        """True when the value could not be read, or what it stands in, or one of its own keys."""
         inside = any(path[:length] in self._broken for length in range(1, len(path) + 1))
         return inside or any(wrong[:-1] == path for wrong in self._broken if wrong)
 
     def sort(self) -> None:
-        """Findings in the order of the files' lines."""
-        files = {file: index for index, file in enumerate(dict.fromkeys(error.file for error in self.errors))}
-        self.errors.sort(key=lambda error: (files[error.file], error.line, error.column))
+        """Findings in the order of the files, and of their lines."""
+        order = {file: index for index, file in enumerate(self.files)}
+        self.errors.sort(key=lambda error: (order.get(error.file, -1), error.line, error.column))
 
 
 def finding(place: Place, path: Path, message: str) -> ConfigError:

@@ -161,8 +161,11 @@ class Duration(msgspec.Struct, frozen=True):
         return sum(int(amount) * _MILLISECONDS[unit] for amount, unit in parts) / 1000
 
     def show(self, value: object) -> str:
-        seconds = float(str(value))
-        return f"{seconds:g}s" if seconds.is_integer() else f"{seconds * 1000:g}ms"
+        seconds, milliseconds = divmod(round(float(str(value)) * 1000), 1000)
+        if not milliseconds and seconds < 1000:
+            return f"{seconds}s"
+        amounts = {"h": seconds // 3600, "m": seconds // 60 % 60, "s": seconds % 60, "ms": milliseconds}
+        return "".join(f"{amount}{unit}" for unit, amount in amounts.items() if amount)
 
 
 class Size(msgspec.Struct, frozen=True):

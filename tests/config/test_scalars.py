@@ -1,0 +1,92 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.config.scalars import Duration, Flag, Scalar, Size, String, Whole, Words
+
+
+@pytest.mark.parametrize(
+    ("scalar", "text", "value"),
+    [
+        (Duration(), "250ms", 0.25),
+        (Duration(), "1m30s", 90.0),
+        (Duration(), "1h1m1s1ms", 3661.001),
+        (Duration(), "0s", 0.0),
+        (Size(), "64KiB", 65536),
+        (Size(), "16MiB", 16 << 20),
+        (Size(), "2GiB", 2 << 30),
+        (Size(), "1000", 1000),
+        (Whole(0), "007", 7),
+        (Whole(0), "0x1F", 31),
+        (Whole(0), "0o17", 15),
+        (Whole(), "-3", -3),
+        (Flag(), "True", True),
+        (Flag(), "false", False),
+        (String(), "on", "on"),
+        (String(), "1_000", "1_000"),
+        (String(), "12:30", "12:30"),
+        (String(), "1.2.3", "1.2.3"),
+        (Words(("a", "b")), "b", "b"),
+    ],
+)
+def test_reads_plain_text(scalar: Scalar, text: str, value: object) -> None:
+    assert scalar.read(text, plain=True) == value
+
+
+@pytest.mark.parametrize(
+    ("scalar", "text", "complaint"),
+    [
+        (Duration(), "30", "expected a duration such as 250ms or 1m30s, got the number 30; did you mean '30s'?"),
+        (Duration(), "1.5s", "expected a duration"),
+        (Duration(), "1d", "expected a duration"),
+        (Duration(), "-1s", "expected a duration"),
+        (Duration(), "123456s", "expected a duration"),
+        (Duration(), "1s1s1s1s1s", "expected a duration"),
+        (Duration(), "", "got nothing"),
+        (Size(), "16MB", "did you mean '16MiB'?"),
+        (Size(), "64 k", "did you mean '64KiB'?"),
+        (Size(), "-1", "expected a size"),
+        (Size(), "9" * 500, "expected a size|too large"),
+        (Size(), "9" * 30, "too large"),
+        (Whole(0), "-1", "expected a whole number of at least 0, got the number -1"),
+        (Whole(1), "1.0", "expected a whole number of at least 1, got the number 1.0"),
+        (Whole(0), "yes", "expected a whole number of at least 0, got 'yes'"),
+        (Whole(0), "9" * 30, "too large"),
+        (Flag(), "yes", "expected true or false, got 'yes'; did you mean 'true'?"),
+        (Flag(), "off", "did you mean 'false'?"),
+        (Flag(), "1", "expected true or false, got the number 1"),
+        (String(), "1.10", "expected text, got the number 1.10; did you mean '1.10', in quotes?"),
+        (String(), "true", "expected text, got the truth value true"),
+        (String(), "~", "expected text, got nothing"),
+        (
+            Words(("Sequence", "Switch")),
+            "sequense",
+            "expected Sequence or Switch, got 'sequense'; did you mean 'Sequence'?",
+        ),
+    ],
+)
+def test_complains_of_the_rest(scalar: Scalar, text: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint.replace("?", r"\?")):
+        scalar.read(text, plain=True)
+
+
+@pytest.mark.parametrize(("scalar", "text"), [(Whole(), "5"), (Flag(), "true")])
+def test_quotes_make_text(scalar: Scalar, text: str) -> None:
+    with pytest.raises(ValueError, match=f"got '{text}'"):
+        scalar.read(text, plain=False)
+
+
+def test_quoted_text_is_text_whatever_it_looks_like() -> None:
+    assert String().read("5", plain=False) == "5"
+    assert String().read("", plain=False) == ""
+
+
+@given(st.integers(0, 99_999), st.sampled_from(["h", "m", "s", "ms"]))
+def test_a_duration_is_shown_as_it_could_have_been_written(amount: int, unit: str) -> None:
+    value = Duration().read(f"{amount}{unit}", plain=True)
+    assert Duration().read(Duration().show(value), plain=True) == value
+
+
+@given(st.integers(0, 2**53 - 1))
+def test_a_size_is_shown_as_it_could_have_been_written(size: int) -> None:
+    assert Size().read(Size().show(size), plain=True) == size

@@ -1,0 +1,51 @@
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.config.schema import Graph, Node, Step
+from gateway.config.walk import cycle, depth, reachable
+
+
+def graph(**nodes: str) -> Graph:
+    """``graph(root="a b")``: root has steps to a and to b."""
+    return Graph(
+        nodes={
+            name: Node(router_type="Sequence", steps=tuple(Step(node_name=child) for child in children.split()))
+            for name, children in nodes.items()
+        }
+    )
+
+
+def test_reachable_in_the_order_of_the_steps() -> None:
+    assert reachable(graph(root="b a", a="c", b="c", c="", x="a")) == ["root", "b", "c", "a"]
+
+
+def test_depth_is_the_longest_way() -> None:
+    assert depth(graph(root="a c", a="b", b="c", c="")) == 4
+    assert depth(graph(root="nowhere")) == 1
+
+
+def test_a_ladder_of_shared_nodes_is_walked_once() -> None:
+    rungs = {f"n{i}": f"n{i + 1} n{i + 1} m{i}" for i in range(200)} | {f"m{i}": f"n{i + 1}" for i in range(200)}
+    assert depth(graph(root="n0", **rungs, n200="")) == 402
+
+
+def test_cycles() -> None:
+    assert cycle(graph(root="a", a="b", b="")) is None
+    assert cycle(graph(root="root")) == ["root", "root"]
+    assert cycle(graph(root="a", a="b", b="c", c="a")) == ["a", "b", "c", "a"]
+    assert cycle(graph(root="", x="y", y="x")) == ["x", "y", "x"]
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), st.text("abcdef", max_size=4), min_size=1))
+def test_a_cycle_is_one_and_is_found_when_there_is_one(nodes: dict[str, str]) -> None:
+    drawn = graph(**{name: " ".join(children) for name, children in nodes.items()})
+    found = cycle(drawn)
+    if found is None:
+        order: list[str] = []
+        while len(order) < len(nodes):  # Kahn: without a cycle some node always has all of its children behind it
+            order.append(next(n for n in nodes if n not in order and not set(nodes[n]) & set(nodes) - set(order)))
+    else:
+        assert found[0] == found[-1]
+        assert all(child in nodes[name] for name, child in pairwise(found))
