@@ -1,6 +1,7 @@
 """A body as JSON, read at most once a message.
 
-Content codings are undone for reading only: a body travels on as it came. Strict JSON (RFC 8259): UTF-8, no NaN, nested
+Content codings are undone for reading only: a body travels on as it came. Of a v2 body with binary tensors only the JSON
+part is read (Inference-Header-Content-Length, the binary tensor data extension). Strict JSON (RFC 8259): UTF-8, no NaN, nested
 no deeper than the parser's 1024 levels. Whatever is not that is NOT_JSON, never an exception.
 """
 
@@ -13,7 +14,7 @@ import msgspec
 import orjson
 
 from gateway.errors import BadRequest, GatewayError, PayloadTooLarge, UnsupportedMediaType, UpstreamUnusable
-from gateway.message import UNPARSED, Request, Response
+from gateway.message import UNPARSED, Request, Response, header
 
 MAX_DECODED: Final = 64 << 20
 """Bytes that a compressed body may grow to."""
@@ -35,8 +36,14 @@ NOT_JSON: Final = _NotJson()
 def document(message: Request | Response) -> object:
     """The body as parsed JSON, or NOT_JSON; kept in ``message.document``. Raises what ``decoded`` raises."""
     if message.document is UNPARSED:
-        message.document = _parsed(decoded(message))
+        message.document = _parsed(_json_part(message))
     return message.document
+
+
+def _json_part(message: Request | Response) -> bytes:
+    body = decoded(message)
+    length = header(message.headers, b"inference-header-content-length")
+    return body if length is None or not length.isdigit() else body[: int(length[:20])]
 
 
 def _parsed(body: bytes) -> object:

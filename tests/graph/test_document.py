@@ -149,3 +149,11 @@ def test_raw_json_never_passes_what_the_parser_refuses(body: bytes) -> None:
         assert document(answer(body)) is NOT_JSON
     else:
         json.loads(raw)
+
+
+def test_of_a_body_with_binary_tensors_the_json_part_is_read() -> None:
+    head = b'{"inputs":[]}'
+    fields = [(b"inference-header-content-length", b"%d" % len(head))]
+    assert document(Request(b"POST", b"/", fields, head + b"\x00\xff")) == {"inputs": []}
+    assert document(Response(200, fields, head + b"\x00\xff")) == {"inputs": []}
+    assert document(Request(b"POST", b"/", [(fields[0][0], b"-1")], head + b"\x00")) is NOT_JSON
