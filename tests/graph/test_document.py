@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType, UpstreamUnusable
 from gateway.graph.document import NOT_JSON, decoded, document, raw_json
-from gateway.message import Headers
+from gateway.message import Headers, Request, Response
 from tests.support.service import answer, ask
 
 VALUES = st.recursive(
