@@ -116,10 +116,11 @@ def bad_header_value(value: str) -> str | None:
 
 
 def bad_pattern(pattern: str) -> str | None:
-    """A regular expression."""
+    """A regular expression, which may have to match header names as text and as bytes."""
     try:
         re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
+        re.compile(pattern.encode())
+    except (re.error, ValueError, OverflowError, RecursionError) as error:
         return f"'{pattern}' is no regular expression: {error}"
     return None
 

@@ -51,8 +51,9 @@ def examine(paths: Sequence[str], environ: Mapping[str, str]) -> tuple[Config, R
 
 
 def _documents(path: str, report: Report) -> Iterator[MappingNode]:
-    for file in _files(path, report):
-        report.files.append(file)
+    files = _files(path, report)
+    report.files += [path, *files]
+    for file in files:
         try:
             data = FilePath(file).read_bytes()
         except OSError as error:

@@ -72,7 +72,8 @@ class HeaderRules(Mapping, frozen=True, kw_only=True):
         Meta(
             description="Regular expressions, case-insensitive, of the client's headers that reach the backend. "
             "The nearest list wins: the backend's, the graph's, the server's; without any: `traceparent`, "
-            "`tracestate`, `baggage`, `x-request-id`, `content-type`, `accept`."
+            "`tracestate`, `baggage`, `x-request-id`, `accept`, and none with `compat: kserve`. What describes the "
+            "body, such as `content-type`, always goes with it, except with `compat: kserve`."
         ),
     ] = None
     set: Annotated[dict[str, str], Meta(description="Headers that every call to the backend carries.")] = {}

@@ -34,7 +34,8 @@ def test_a_simple_splitter() -> None:
 def test_names(name: str) -> None:
     assert complaints(name, root("Sequence", to("a"))) == [
         f'The InferenceGraph "{name}" is invalid: a InferenceGraph name must consist of lower case alphanumeric '
-        'characters or \'-\', and must start with alphabetical character. (e.g. "my-name" or "abc-123", regex used for validation '
+        "characters or '-', and must start with alphabetical character. "
+        '(e.g. "my-name" or "abc-123", regex used for validation '
         "is '[a-z]([-a-z0-9]*[a-z0-9])?')"
     ]
 
