@@ -1,8 +1,8 @@
 """A body as JSON, read at most once a message.
 
-Content codings are undone for reading only: a body travels on as it came. Of a v2 body with binary tensors only the JSON
-part is read (Inference-Header-Content-Length). Strict JSON (RFC 8259): UTF-8, no NaN, nested no deeper than the parser's
-1024 levels. Whatever is not that is NOT_JSON, never an exception.
+Content codings are undone for reading only: a body travels on as it came. Of a v2 body with binary tensors only the
+JSON part is read (Inference-Header-Content-Length). Strict JSON (RFC 8259): UTF-8, no NaN, nested no deeper than the
+parser's 1024 levels. Whatever is not that is NOT_JSON, never an exception.
 """
 
 from __future__ import annotations
