@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from .config.scalars import Duration
 from .config.schema import Backend, Config, Graph, Node, Step
 from .config.walk import reachable
 
@@ -56,7 +57,7 @@ def _words(node: Node, step: Step, total: int) -> str:
         "data: $response" if step.data == "$response" else "",
         "predictions to instances" if step.map_predictions_to_instances else "",
         "Hard" if step.dependency == "Hard" else "",
-        f"within {step.timeout:g}s" if step.timeout is not None else "",
+        f"within {Duration().show(step.timeout)}" if step.timeout is not None else "",
     ]
     return ", ".join(word for word in words if word)
 
