@@ -1,9 +1,15 @@
+import json
 import logging
 from pathlib import Path
 
+import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gateway.config import ConfigErrors, examine, load
+from gateway.config.schema import Backend, Config, Graph, Node, Step
+from gateway.config.shape import shape
 
 ONE = "backends: {a: {url: http://a}}\ngraphs: {g: {nodes: {root: {routerType: Sequence, steps: [{backend: b}]}}}}\n"
 TWO = "backends: {b: {url: http://b}}\nserver: {workers: 2}\n"
@@ -115,3 +121,64 @@ def test_a_thousand_nodes_are_read_in_no_time() -> None:
     start = time.process_time()
     assert len(load(["big.yaml"], {}).graphs["g"].nodes) == 1001
     assert time.process_time() - start < 0.9
+
+
+KEYS = [
+    *shape(Config).by_name,
+    *shape(Graph).by_name,
+    *shape(Node).by_name,
+    *shape(Step).by_name,
+    *shape(Backend).by_name,
+]
+WORDS = [
+    "root",
+    "a",
+    "g",
+    "Splitter",
+    "Sequence",
+    "kserve",
+    "v1",
+    "v2",
+    "1s",
+    "$response",
+    "http://a",
+    "${A}",
+    ":1",
+    "",
+]
+STEPS = st.fixed_dictionaries(
+    {},
+    optional={
+        "nodeName": st.sampled_from(["root", "a", "g", ""]),
+        "backend": st.sampled_from(["a", "b"]),
+        "weight": st.integers(-1, 100),
+        "condition": st.sampled_from(["a", "a ="]),
+        "data": st.sampled_from(["$response", 5]),
+    },
+)
+NODES = st.fixed_dictionaries(
+    {"routerType": st.sampled_from(["Sequence", "Switch", "Ensemble", "Splitter", "x"])},
+    optional={"steps": st.lists(STEPS, max_size=3)},
+)
+LIKELY = st.fixed_dictionaries(
+    {
+        "graphs": st.fixed_dictionaries(
+            {"g": st.fixed_dictionaries({"nodes": st.dictionaries(st.sampled_from(["root", "a", "g"]), NODES)})}
+        )
+    },
+    optional={"backends": st.just({"a": {"url": "http://a"}})},
+)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.sampled_from(WORDS),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS + WORDS), inner, max_size=4),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.dictionaries(st.sampled_from(KEYS), ANYTHING, max_size=4) | LIKELY)
+def test_whatever_a_file_says_is_either_a_configuration_or_an_error(document: dict[str, object]) -> None:
+    Path("any.yaml").write_text(json.dumps(document))
+    config, report = examine(["any.yaml"], {})
+    assert all(error.file == "any.yaml" and error.line == 1 for error in report.errors)
+    if not report.errors:
+        assert msgspec.msgpack.decode(msgspec.msgpack.encode(config), type=Config) == config
