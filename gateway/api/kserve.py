@@ -36,7 +36,7 @@ def _clean(path: bytes) -> bytes:
     if path == b"*" or not (b"//" in path or b"/." in path):
         return path
     clean = b"/" + normpath(path).lstrip(b"/")
-    return clean + b"/" if path.endswith((b"/", b"/.", b"/..")) and clean != b"/" else clean
+    return clean + b"/" if path.endswith(b"/") and clean != b"/" else clean
 
 
 async def _moved(location: bytes) -> Response:

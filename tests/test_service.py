@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from collections.abc import Awaitable
+
+import pytest
+
+from gateway import service
+from gateway.message import Request, Response
+from gateway.service import Layer, Service, spawn, stack
+from tests.support.clock import virtual
+from tests.support.service import MockService, ask
+
+
+def named(name: bytes) -> Layer:
+    def layer(inner: Service) -> Service:
+        def call(request: Request) -> Awaitable[Response]:
+            request.body += name
+            return inner(request)
+
+        return call
+
+    return layer
+
+
+@virtual
+async def test_the_first_layer_of_a_stack_is_the_outermost_and_none_is_no_layer() -> None:
+    innermost = MockService().answers()
+    await stack(named(b"a"), None, named(b"b"), None, named(b"c"), service=innermost)(ask(b""))
+    assert innermost.bodies == [b"abc"]
+
+
+def test_a_stack_without_layers_is_the_service_itself() -> None:
+    innermost = MockService()
+    assert stack(service=innermost) is innermost
+    assert stack(None, service=innermost) is innermost
+
+
+@virtual
+async def test_a_spawned_task_is_kept_until_it_ends() -> None:
+    done = asyncio.Event()
+
+    async def work() -> None:
+        await asyncio.sleep(10)
+        done.set()
+
+    spawn(work(), "some work")
+    gc.collect()
+    await done.wait()
+    await asyncio.sleep(0)
+    assert not service._tasks
+
+
+async def fail() -> None:
+    await asyncio.sleep(1)
+    raise ZeroDivisionError("broken")
+
+
+def test_its_failure_is_logged_under_its_name(caplog: pytest.LogCaptureFixture) -> None:
+    @virtual
+    async def scenario() -> None:
+        spawn(fail(), "some work")
+        await asyncio.sleep(2)
+
+    with caplog.at_level(logging.ERROR, "gateway"):
+        scenario()
+    (record,) = caplog.records
+    assert record.getMessage() == "task some work failed"
+    assert record.exc_info is not None
+    assert record.exc_info[0] is ZeroDivisionError
+
+
+def test_the_failure_of_an_awaited_task_is_its_waiters(caplog: pytest.LogCaptureFixture) -> None:
+    @virtual
+    async def scenario() -> None:
+        with pytest.raises(ZeroDivisionError):
+            await spawn(fail(), awaited=True)
+
+    scenario()
+    assert not caplog.records
+
+
+def test_a_cancelled_task_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    @virtual
+    async def scenario() -> None:
+        task = spawn(fail(), "some work")
+        await asyncio.sleep(0.5)
+        task.cancel()
+        await asyncio.wait([task])
+
+    scenario()
+    assert not caplog.records
+    assert not service._tasks
