@@ -133,7 +133,9 @@ Protocol = Literal["v1", "v2", "raw"]
 class Backend(Mapping, frozen=True, kw_only=True):
     """A model server, and the name of the model there."""
 
-    url: Annotated[str, Meta(description="`http://host:port`, `https://host:port` or `unix:/path`.")]
+    url: Annotated[
+        str, Meta(description="`http://host:port`, `https://host:port` or `unix:/path`; a path in it is a prefix.")
+    ]
     protocol: Annotated[
         Protocol,
         Meta(

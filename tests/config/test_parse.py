@@ -1,7 +1,7 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config.nodes import MappingNode, ScalarNode, SequenceNode
@@ -94,11 +94,13 @@ def test_aliases_count_as_nesting() -> None:
     assert "nested deeper than 100 levels" in complaint(chain)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_nothing_but_findings_comes_of_any_bytes(data: bytes) -> None:
     parse(data, "f", Report("f"))
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="abc:-[]{}&*!|>'\"#%@`,? \n\t$<", max_size=80))
 def test_nothing_but_findings_comes_of_anything_like_yaml(text: str) -> None:
     parse(text.encode(), "f", Report("f"))

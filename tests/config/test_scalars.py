@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config.scalars import Duration, Flag, Scalar, Size, String, Whole, Words
@@ -81,12 +81,14 @@ def test_quoted_text_is_text_whatever_it_looks_like() -> None:
     assert String().read("", plain=False) == ""
 
 
+@settings(deadline=None)
 @given(st.integers(0, 99_999), st.sampled_from(["h", "m", "s", "ms"]))
 def test_a_duration_is_shown_as_it_could_have_been_written(amount: int, unit: str) -> None:
     value = Duration().read(f"{amount}{unit}", plain=True)
     assert Duration().read(Duration().show(value), plain=True) == value
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**53 - 1))
 def test_a_size_is_shown_as_it_could_have_been_written(size: int) -> None:
     assert Size().read(Size().show(size), plain=True) == size

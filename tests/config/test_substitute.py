@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config.substitute import substitute
@@ -42,6 +42,7 @@ def test_an_opening_that_opens_nothing_is_an_error(text: str) -> None:
         substitute(text, ENVIRON)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_doubled_dollars_give_back_any_text(text: str) -> None:
     assert substitute(text.replace("$", "$$"), {}) == text

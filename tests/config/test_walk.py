@@ -1,6 +1,6 @@
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config.schema import Graph, Node, Step
@@ -38,6 +38,7 @@ def test_cycles() -> None:
     assert cycle(graph(root="", x="y", y="x")) == ["x", "y", "x"]
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from("abcdef"), st.text("abcdef", max_size=4), min_size=1))
 def test_a_cycle_is_one_and_is_found_when_there_is_one(nodes: dict[str, str]) -> None:
     drawn = graph(**{name: " ".join(children) for name, children in nodes.items()})
