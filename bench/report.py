@@ -19,15 +19,23 @@ CLAIMS = (("aiohttp_proxy", 3.0), ("haproxy", 0.4))
 """What the gateway promises: at least so many times the throughput of each."""
 
 
+QUIET = 0.95
+"""A sample in which the peer got less of its core than this is left out: it tells of the machine, not of the peer."""
+
+
+def counted(samples: list[Sample]) -> list[Sample]:
+    """The samples that count; all of them where none was quiet."""
+    return [sample for sample in samples if sample.core >= QUIET] or samples
+
+
 def rates(samples: list[Sample]) -> list[float]:
     return [sample.requests_per_second for sample in samples]
 
 
 def ratio(samples: Samples, name: str, reference: str) -> float | None:
-    """The median over the rounds of the two peers' ratio in the same round; None where one of them was not measured."""
-    pairs = zip(rates(samples.get(name, [])), rates(samples.get(reference, [])), strict=False)
-    ratios = [one / other for one, other in pairs]
-    return median(ratios) if ratios else None
+    """The two peers' median throughputs, one over the other; None where one of them was not measured."""
+    one, other = (rates(counted(samples.get(peer, []))) for peer in (name, reference))
+    return median(one) / median(other) if one and other else None
 
 
 def table(case: Case, samples: Samples, missing: list[str]) -> str:
@@ -49,13 +57,14 @@ def table(case: Case, samples: Samples, missing: list[str]) -> str:
 
 
 def _row(name: str, samples: Samples) -> list[str]:
-    own = samples[name]
-    errors = sum(sample.errors for sample in own)
+    own = counted(samples[name])
+    errors = sum(sample.errors for sample in samples[name])
     ratios = [ratio(samples, name, reference) for reference in REFERENCES]
     return [
         name + (f" ({errors} errors)" if errors else ""),
         f"{median(rates(own)):,.0f}",
         f"{min(rates(own)):,.0f}-{max(rates(own)):,.0f}",
+        f"{len(own)}/{len(samples[name])}",
         f"{median(sample.cpu_us for sample in own):.1f}",
         f"{median(sample.core for sample in own):.0%}",
         f"{median(sample.p50_ms for sample in own):.2f}",

@@ -91,7 +91,7 @@ def _until_up(process: Process, url: str, case: Case) -> None:
     try:
         wait_until_up(url, case)
     except TimeoutError as error:
-        sys.exit(f"{error}; it said:\n{process.log.read_text()}")
+        sys.exit("\n".join([f"{error}; the last it said:", *process.log.read_text().splitlines()[-5:]]))
 
 
 def _check_shares(peer: Peer, case: Case) -> None:
