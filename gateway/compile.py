@@ -18,7 +18,16 @@ from .config import schema
 from .config.walk import reachable, upwards
 from .graph.condition import compile_condition
 from .graph.ensemble import Ensemble
-from .graph.kserve import BadUrl, CallService, KServeEdge, KServeEnsemble, KServeSequence, KServeSplitter, KServeSwitch
+from .graph.kserve import (
+    BadUrl,
+    CallService,
+    KServeEdge,
+    KServeEnsemble,
+    KServeSequence,
+    KServeSplitter,
+    KServeSwitch,
+    refusal,
+)
 from .graph.sequence import Sequence
 from .graph.splitter import Splitter
 from .graph.step import Step
@@ -43,6 +52,9 @@ NODES: dict[str, dict[str, Callable[[Iterable[Step]], Service]]] = {
         "Splitter": KServeSplitter,
     },
 }
+
+_AS_IT_IS = "!#$%&'()*+,/:;=?@[]~"
+"""What a URL's path and query may hold besides letters, digits and ``-._`` (RFC 3986); KServe's may hold anything."""
 
 Built = tuple[Service, Needs | Reachable]
 """A service, and what must be reachable for it to work."""
@@ -210,15 +222,17 @@ class _Graph:
     def _url(self, url: str) -> Built:
         """A ``serviceUrl``: called with POST, exactly there."""
         graph = self._graph
+        if graph.compat == "kserve" and (refused := refusal(url)) is not None:
+            action, cause = refused
+            return BadUrl(url, cause, action), _never
         try:
             origin, target = split(url)
-        except ValueError as error:
+        except ValueError as error:  # a port beyond 65535
             return BadUrl(url, str(error)), _never
         timeouts = schema.BackendTimeouts(request=graph.service_timeout or (0.0 if graph.compat == "kserve" else 30.0))
         backend = schema.Backend(url=url, protocol="raw", timeouts=timeouts)
-        service, needs = self._compiler.backend(
-            str(origin), backend, graph, (b"POST", (target or "/").encode()), origin
-        )
+        address = b"POST", quote(target if target.startswith("/") else f"/{target}", safe=_AS_IT_IS).encode()
+        service, needs = self._compiler.backend(str(origin), backend, graph, address, origin)
         return (CallService(url, service) if graph.compat == "kserve" else service), needs
 
 

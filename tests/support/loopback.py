@@ -49,6 +49,8 @@ class Stub:
 
     def __init__(self, reply: Reply) -> None:
         self.calls: list[Call] = []
+        self.arrived = asyncio.Semaphore(0)
+        """Released by every call."""
         self.cancelled = asyncio.Event()
         """Set once a caller has closed its connection before the answer."""
         self.url = ""
@@ -58,6 +60,7 @@ class Stub:
         headers = [(name.lower().decode(), value.decode("latin-1")) for name, value in request.raw_headers]
         call = Call(request.method, request.raw_path, headers, await request.read())
         self.calls.append(call)
+        self.arrived.release()
         try:
             reply = self._reply if isinstance(self._reply, bytes) else self._reply(call)
             return web.Response(body=reply) if isinstance(reply, bytes) else await _settled(reply)
@@ -78,9 +81,11 @@ async def _settled(reply: web.Response | Awaitable[web.Response]) -> web.Respons
 async def stub(reply: Reply = b"{}") -> AsyncIterator[Stub]:
     """A stub that listens."""
     model = Stub(reply)
-    runner = web.ServerRunner(web.Server(model, auto_decompress=False, handler_cancellation=True), access_log=None)  # type: ignore[arg-type]
+    runner = web.ServerRunner(
+        web.Server(model, auto_decompress=False, handler_cancellation=True), access_log=None, shutdown_timeout=0.01
+    )  # type: ignore[arg-type]
     await runner.setup()
-    site = web.SockSite(runner, socket.create_server(("127.0.0.1", 0)), shutdown_timeout=0.01)
+    site = web.SockSite(runner, socket.create_server(("127.0.0.1", 0)))
     await site.start()
     model.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:

@@ -9,6 +9,7 @@ from .call import BadUrl, CallService
 from .edge import KServeEdge
 from .ensemble import KServeEnsemble
 from .errors import NoRoute, RouterError
+from .gourl import refusal
 from .sequence import KServeSequence
 from .splitter import KServeSplitter
 from .switch import KServeSwitch
@@ -23,4 +24,5 @@ __all__ = [
     "KServeSwitch",
     "NoRoute",
     "RouterError",
+    "refusal",
 ]

@@ -89,12 +89,12 @@ def _plain(answer: Response) -> bytes:
 
 
 class BadUrl:
-    """A step whose URL Go's url.Parse refuses for ``cause``: an error, but not before it is called."""
+    """A step whose URL Go refuses for ``cause``, be it to ``parse`` or to ``Post``: an error, but only when called."""
 
     __slots__ = ("_error",)
 
-    def __init__(self, url: str, cause: str) -> None:
-        self._error = f"parse {quoted(url)}: {cause}"
+    def __init__(self, url: str, cause: str, action: str = "parse") -> None:
+        self._error = f"{action} {quoted(url)}: {cause}"
 
     async def __call__(self, request: Request, /) -> Response:
         raise RouterError(self._error).at(request.at)
