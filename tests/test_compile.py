@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from aiohttp import web
@@ -28,7 +29,7 @@ from gateway.config.schema import (
 from gateway.leases import Leases
 from gateway.message import Request, Response
 from gateway.telemetry.metrics import Registry, read
-from tests.support.loopback import Call, closed_port, serving, stub
+from tests.support.loopback import Call, after, closed_port, serving, stub
 
 
 def sequence(*steps: Step, **options: Any) -> Graph:
@@ -376,17 +377,16 @@ async def test_all_graphs_share_max_in_flight() -> None:
 
 @pytest.mark.parametrize(("limit", "workers", "places"), [(4, 1, 4), (4, 2, 2), (5, 2, 3), (1, 4, 1)])
 async def test_workers_divide_max_in_flight(limit: int, workers: int, places: int) -> None:
-    leases = Leases()
-    config = Config(
-        server=Server(limits=Limits(max_in_flight=limit)),
-        backends={"b": Backend(url=closed_port())},
-        graphs={"g": sequence(Step(backend="b", timeout=0.001))},
-    )
-    app = compile_app(config, leases, Registry.private(), workers)
-    answers = await asyncio.gather(*(asked(app) for _ in range(places + 2)))
-    assert sum(b'"overload"' in answer.body for answer in answers) == 2
-    await app.retire()
-    await leases.close()
+    async with worker() as (leases, registry), stub(after(60.0)) as model:
+        config = msgspec.structs.replace(one(Backend(url=model.url)), server=Server(limits=Limits(max_in_flight=limit)))
+        app = compile_app(config, leases, registry, workers)
+        waiting = [asyncio.create_task(asked(app)) for _ in range(places)]
+        for _ in waiting:
+            await model.arrived.acquire()
+        assert (await asked(app)).status == 503
+        for task in waiting:
+            task.cancel()
+        await app.retire()
 
 
 async def asked(app: App) -> Response:
