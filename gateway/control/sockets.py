@@ -112,12 +112,14 @@ def _open_tcp(address: str, workers: int) -> Iterator[Port]:
     number = int(digits)
     for family, at in _resolve(host.strip("[]")):
         only_v6 = bool(host)  # ":8080" is every address there is; "[::]:8080" leaves IPv4 to "0.0.0.0:8080".
-        # A first bind without SO_REUSEPORT: with it, a second gateway would silently share the port with us.
-        with _bound(family, at, number, only_v6) as probe:
-            number = probe.getsockname()[1]
-        sockets = [_bound(family, at, number, only_v6, socket.SO_REUSEPORT) for _ in range(workers)]
-        for sock in sockets:
-            sock.listen(BACKLOG)
+        if number:
+            # A first bind without SO_REUSEPORT: with it, a second gateway would silently share the port with us.
+            _bound(family, at, number, only_v6).close()
+        sockets = []
+        for _ in range(workers):
+            sockets.append(_bound(family, at, number, only_v6, socket.SO_REUSEPORT))
+            number = sockets[-1].getsockname()[1]
+            sockets[-1].listen(BACKLOG)
         yield Port(f"[{at}]:{number}" if family == socket.AF_INET6 else f"{at}:{number}", sockets)
 
 
