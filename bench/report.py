@@ -13,6 +13,8 @@ from statistics import median
 from cases import Case
 from runner import Plan, Sample, Samples
 
+COLUMNS = ("peer", "requests/s", "spread", "rounds", "µs CPU", "core", "p50 ms", "p99 ms")
+
 REFERENCES = ("haproxy", "aiohttp_proxy", "floor")
 
 CLAIMS = (("aiohttp_proxy", 3.0), ("haproxy", 0.4))
@@ -40,16 +42,7 @@ def ratio(samples: Samples, name: str, reference: str) -> float | None:
 
 def table(case: Case, samples: Samples, missing: list[str]) -> str:
     """A Markdown table, one row a peer."""
-    heads = [
-        "peer",
-        "requests/s",
-        "spread",
-        "µs CPU",
-        "core",
-        "p50 ms",
-        "p99 ms",
-        *(f"x {name}" for name in REFERENCES),
-    ]
+    heads = [*COLUMNS, *(f"x {name}" for name in REFERENCES)]
     rows = [heads, ["---", *["---:"] * (len(heads) - 1)], *(_row(name, samples) for name in samples)]
     rows += [[name, "missing", *[""] * (len(heads) - 2)] for name in missing]
     lines = ["| " + " | ".join(row) + " |" for row in rows]
