@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 from gateway.telemetry.names import BUCKETS, METRICS
 
@@ -13,3 +14,12 @@ def test_names_follow_prometheus_conventions() -> None:
 
 def test_buckets_ascend() -> None:
     assert list(BUCKETS) == sorted(set(BUCKETS))
+
+
+def test_the_operations_page_has_every_metric() -> None:
+    page = (Path(__file__).parents[2] / "docs/operations.md").read_text()
+    for name, (kind, text, labels) in METRICS.items():
+        assert (
+            f"| `{name}` | {', '.join(f'`{label}`' for label in labels)} | {kind} | {text} |".replace("|  |", "| |")
+            in page
+        )
