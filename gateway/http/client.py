@@ -24,7 +24,7 @@ _LARGE = 64 << 10
 class ClientConnection(asyncio.Protocol):
     """Sends one request after the other to one backend."""
 
-    __slots__ = ("_pool", "_reader", "_request", "_reused", "_transport", "_waiter", "deadline", "idle_since")
+    __slots__ = ("_pool", "_reader", "_request", "_resendable", "_transport", "_waiter", "deadline", "idle_since")
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -32,7 +32,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Response] | None = None
         self._request: Request | None = None
-        self._reused = False
+        self._resendable = False
         self.deadline = 0.0
         self.idle_since = 0.0
 
@@ -40,13 +40,18 @@ class ClientConnection(asyncio.Protocol):
         state = "closed" if self._transport is None else "idle" if self._waiter is None else "busy"
         return f"<ClientConnection {self._pool.origin} {state}>"
 
-    def send(self, request: Request, waiter: asyncio.Future[Response]) -> None:
-        """Write ``request``; ``waiter`` gets its answer, or the GatewayError instead of one."""
+    def send(self, request: Request, waiter: asyncio.Future[Response], *, resendable: bool) -> None:
+        """Write ``request``; ``waiter`` gets its answer, or the GatewayError instead of one.
+
+        ``resendable``: the connection was idle before, so the backend may be closing it just now; if nothing of an
+        answer was seen by then, the request is sent once more, on a fresh one.
+        """
         transport = self._transport
         assert transport is not None
         assert self._waiter is None
         self._waiter = waiter
         self._request = request
+        self._resendable = resendable
         self.deadline = request.deadline
         method, body = request.method, request.body
         self._reader.expect(head_only=method == b"HEAD")
@@ -93,19 +98,21 @@ class ClientConnection(asyncio.Protocol):
         if self._reader.response is not None:
             self._complete(self._reader.response)
 
+    def eof_received(self) -> None:
+        # The only honest end of a body that lasts until the end: a reset does not come by here, nor does TLS that was
+        # cut off instead of closed (RFC 9112 section 9.8).
+        self._reader.end()
+        if self._waiter is not None and self._reader.response is not None:
+            self._complete(self._reader.response)
+
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
         self._pool.lost(self)
         waiter, request = self._waiter, self._request
+        self._waiter = self._request = None
         if waiter is None or waiter.done() or request is None:
             return
-        self._waiter = None
-        reader = self._reader
-        if error is None:
-            reader.end()
-        if reader.response is not None:
-            waiter.set_result(reader.response)
-        elif self._reused and not reader.started:
+        if self._resendable and not self._reader.started:
             self._pool.resend(request, waiter)
         else:
             waiter.set_exception(
@@ -119,7 +126,6 @@ class ClientConnection(asyncio.Protocol):
         self._request = None
         transport = self._transport
         if self._reader.persistent and transport is not None and not transport.get_write_buffer_size():
-            self._reused = True
             self._pool.release(self)
         else:
             self._drop()
@@ -128,6 +134,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _fail(self, error: GatewayError) -> None:
         waiter, self._waiter = self._waiter, None
+        self._request = None
         self._drop()
         if waiter is not None and not waiter.done():
             waiter.set_exception(error)

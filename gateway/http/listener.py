@@ -54,13 +54,20 @@ class Server:
         timeouts, limits = config.timeouts, config.limits
         self.patience = (timeouts.idle or inf, timeouts.header or inf, timeouts.body or inf)
         self.reader_limits = ReaderLimits(limits.max_body_bytes, limits.max_header_bytes, limits.max_headers)
+        self._handshake = timeouts.header or None
         self._max_connections = -(-limits.max_connections // self._workers)
 
     async def start(self, sockets: list[socket.socket], tls: ssl.SSLContext | None) -> None:
         """Accept on ``sockets``, which listen already or are bound."""
         for sock in sockets:
             create = self.loop.create_unix_server if sock.family == socket.AF_UNIX else self.loop.create_server
-            listener = await create(lambda: ServerConnection(self), sock=sock, ssl=tls, backlog=BACKLOG)
+            listener = await create(
+                lambda: ServerConnection(self),
+                sock=sock,
+                ssl=tls,
+                backlog=BACKLOG,
+                ssl_handshake_timeout=self._handshake if tls else None,
+            )
             self._listeners.append(listener)
 
     def stop_accepting(self) -> None:
@@ -103,8 +110,8 @@ class Server:
 
     def _tick(self) -> None:
         """Sweep the deadlines: one timer for all connections is cheaper than a timer for each."""
+        self.loop.call_later(TICK, self._tick)
         self.now = now = self.loop.time()
         self.date_field = b"date: " + http_date(time.time()) + b"\r\n"
         for connection in [one for one in self.connections if one.deadline < now]:
             connection.expire()
-        self.loop.call_later(TICK, self._tick)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable
+from math import inf
 
 from gateway.errors import DeadlineExceeded, GatewayError, UpstreamConnectFailure, UpstreamTimeout
 from gateway.message import Request, Response
@@ -46,21 +47,21 @@ class Sweeper:
     def _tick(self) -> None:
         self.now = now = self.loop.time()
         busy = [pool for pool in self.pools if pool.busy]
-        for pool in busy:
-            for late in [one for one in pool.busy if one.deadline <= now or one.abandoned]:
-                late.expire()
         if busy:
             self.arm()
         else:
             self.armed = False
+        for pool in busy:
+            for late in [one for one in pool.busy if one.deadline <= now or one.abandoned]:
+                late.expire()
 
     def _prune(self) -> None:
+        self.loop.call_later(IDLE_TIMEOUT / 10, self._prune)
         self.now = now = self.loop.time()
         for pool in self.pools:
             for old in [one for one in pool.idle if now - one.idle_since > IDLE_TIMEOUT]:
                 pool.forget(old)
                 old.close()
-        self.loop.call_later(IDLE_TIMEOUT / 10, self._prune)
 
 
 class Pool:
@@ -100,22 +101,26 @@ class Pool:
         return f"<Pool {self.origin} busy={len(self.busy)} idle={len(self.idle)}>"
 
     def __call__(self, request: Request) -> Awaitable[Response]:
-        if not self._sweeper.armed:
-            self._sweeper.arm()
         if not self.idle:
             return self._connect_and_send(request)
         connection, _ = self.idle.popitem()
-        self.busy.add(connection)
         waiter: asyncio.Future[Response] = self._sweeper.loop.create_future()
-        connection.send(request, waiter)
+        self._send(connection, request, waiter, idle=True)
         return waiter
 
     async def _connect_and_send(self, request: Request) -> Response:
         connection = await self._connect(request.deadline)
-        self.busy.add(connection)
         waiter: asyncio.Future[Response] = self._sweeper.loop.create_future()
-        connection.send(request, waiter)
+        self._send(connection, request, waiter)
         return await waiter
+
+    def _send(
+        self, connection: ClientConnection, request: Request, waiter: asyncio.Future[Response], *, idle: bool = False
+    ) -> None:
+        if not self._sweeper.armed:  # not before: it may have gone to rest while the connection was made
+            self._sweeper.arm()
+        self.busy.add(connection)
+        connection.send(request, waiter, resendable=idle)
 
     def resend(self, request: Request, waiter: asyncio.Future[Response]) -> None:
         """Send once more, on a fresh connection, what went out on one that the backend was just closing."""
@@ -132,17 +137,17 @@ class Pool:
         if waiter.done():
             self.release(connection)
             return
-        self.busy.add(connection)
-        connection.send(request, waiter)
+        self._send(connection, request, waiter)
 
     async def _connect(self, deadline: float) -> ClientConnection:
         """A new connection. Raises UpstreamConnectFailure, or UpstreamTimeout if the caller's deadline comes first."""
         loop = self._sweeper.loop
-        patience = loop.time() + self.connect_timeout
+        patience = loop.time() + (self.connect_timeout or inf)
+        limit = min(deadline, patience)
         if deadline <= loop.time():
             raise DeadlineExceeded("the deadline had passed before the call was made")
         try:
-            async with asyncio.timeout_at(min(deadline, patience)):
+            async with asyncio.timeout_at(limit if limit < inf else None):
                 return await self._dial()
         except TimeoutError:
             self._failures.add(1.0)
@@ -150,9 +155,9 @@ class Pool:
                 raise UpstreamTimeout(f"no connection to {self.origin} in time") from None
             detail = f"no connection to {self.origin} within {self.connect_timeout:g} s"
             raise UpstreamConnectFailure(detail, retry_after=1) from None
-        except (OSError, ssl.SSLError, ssl.CertificateError) as error:
+        except (OSError, ValueError) as error:  # ValueError: a name that no host can have
             self._failures.add(1.0)
-            detail = f"connect to {self.origin} failed: {error.strerror or error}"
+            detail = f"connect to {self.origin} failed: {getattr(error, 'strerror', None) or error}"
             raise UpstreamConnectFailure(detail, retry_after=1) from None
 
     async def _dial(self) -> ClientConnection:
@@ -177,10 +182,11 @@ class Pool:
 
     def release(self, connection: ClientConnection) -> None:
         """The connection is free for the next request."""
-        self.busy.discard(connection)
         if self._closed:
+            self.forget(connection)
             connection.close()
         else:
+            self.busy.discard(connection)
             connection.idle_since = self._sweeper.now
             self.idle[connection] = None
 
@@ -188,6 +194,8 @@ class Pool:
         """The connection is not to be used again."""
         self.busy.discard(connection)
         self.idle.pop(connection, None)
+        if self._closed and not self.busy:
+            self._sweeper.pools.discard(self)
 
     def lost(self, connection: ClientConnection) -> None:
         self.forget(connection)
@@ -223,7 +231,8 @@ class Pool:
     def close(self) -> None:
         """Close the idle connections now and the others as they become free."""
         self._closed = True
-        self._sweeper.pools.discard(self)
+        if not self.busy:  # else it needs the sweeper until the last call has ended
+            self._sweeper.pools.discard(self)
         for connection in list(self.idle):
             connection.close()
         self.idle.clear()

@@ -1,12 +1,11 @@
 """Bytes of one client connection to Requests. No asyncio in this file.
 
 llhttp does the parsing, in strict mode; RequestReader adds what it leaves open (RFC 9110, RFC 9112): versions, targets,
-Host, transfer codings, limits. Whatever is refused raises and never becomes a Request.
+Host, transfer codings, upgrades, limits. Whatever is refused raises and never becomes a Request.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from math import inf
 from typing import NamedTuple
@@ -15,7 +14,6 @@ import httptools
 
 from gateway.errors import (
     BadRequest,
-    ExpectationFailed,
     GatewayError,
     HeadersTooLarge,
     NotImplementedByGateway,
@@ -24,9 +22,13 @@ from gateway.errors import (
 )
 from gateway.message import Headers, Request
 
-from .wire import MAX_TARGET, REQUEST_LINE, check_host, nominated, origin_form, requested_timeout
+from .head import body_follows, check_authority, combined, expects_continue, replay, rewritten
+from .wire import MAX_TARGET, REQUEST_LINE, nominated, requested_timeout
 
 START, HEAD, BODY = range(3)
+
+SLICE = 16 << 10
+"""Bytes parsed in one go: a request takes far more room parsed than on the wire, and one read may bring thousands."""
 
 _SMALL_CHUNKS_ALLOWANCE = 64 << 10
 
@@ -52,7 +54,7 @@ class RequestReader:
     """Feed it bytes; complete requests appear in ``arrived``. After it has raised, it must not be fed again."""
 
     __slots__ = (
-        "_chunks",
+        "_body",
         "_error",
         "_headers",
         "_held",
@@ -60,9 +62,10 @@ class RequestReader:
         "_minor",
         "_parser",
         "_persistent",
-        "_size",
+        "_replay",
         "_target",
         "_timeout",
+        "_unread",
         "_wire",
         "arrived",
         "clock",
@@ -74,7 +77,7 @@ class RequestReader:
     def __init__(self, limits: ReaderLimits, clock: Callable[[], float]) -> None:
         self.limits = limits
         self.clock = clock
-        self.arrived: deque[Arrival] = deque()
+        self.arrived: list[Arrival] = []
         self.state = START
         self.expects = False
         """The client waits for ``100 Continue`` before it sends its body."""
@@ -85,29 +88,48 @@ class RequestReader:
         self._headers: Headers = []
         self._target = b""
         self._id = b""
-        self._chunks: list[bytes] = []
-        self._size = 0
+        self._body: bytes | bytearray = b""
+        self._replay = b""
+        self._unread: list[bytes] = []
         self._wire = 0
         self._persistent = True
         self._timeout: float | None = None
 
     def feed(self, data: bytes) -> None:
-        """Take what the client sent. Raises the GatewayError to refuse it with."""
-        if self.state == START:
-            data = self._starting(data)
-            if not data:
+        """Take what the client sent, but no more than it takes to have ``arrived`` not empty; the rest is ``behind``.
+
+        ``b""`` goes on with that rest. Raises the GatewayError to refuse the client with.
+        """
+        if len(data) <= SLICE and not self._unread:
+            self._parse(data)
+            return
+        self._unread += [data[at : at + SLICE] for at in range(0, len(data), SLICE)]
+        while self._unread and not self.arrived:
+            self._parse(self._unread.pop(0))
+
+    @property
+    def behind(self) -> bool:
+        """True when there is more to come of what was fed already."""
+        return bool(self.arrived or self._unread)
+
+    def _parse(self, data: bytes) -> None:
+        while data and not self.exhausted:  # nobody will read what follows the last request of a connection
+            if self.state == START and not (data := self._starting(data)):
                 return
-        self._wire += len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as pause:
-            self._ignore_upgrade(data[pause.args[0] :])
-        except httptools.HttpParserError as error:
-            if self.exhausted:
-                return  # bytes after the last request of a connection: nobody will read them
-            raise self._refusal(error) from None
-        if self.state != START:
-            self._check_growth()
+            self._wire += len(data)
+            rest = b""
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as pause:
+                rest = data[pause.args[0] :]
+                self._wire -= len(rest)
+                self._ignore_upgrade()
+            except httptools.HttpParserError as error:
+                if not self.exhausted:
+                    raise self._refusal(error) from None
+            if self.state != START:
+                self._check_growth()
+            data = rest
 
     @property
     def exhausted(self) -> bool:
@@ -133,13 +155,19 @@ class RequestReader:
     @property
     def started(self) -> bool:
         """True while a request has begun but is not complete."""
-        return self.state != START or bool(self._held)
+        return self.state != START or bool(self._held.strip(b"\r\n"))
 
-    def _ignore_upgrade(self, rest: bytes) -> None:
-        """Go on in HTTP/1.1, as RFC 9110 section 7.8 lets a server do; llhttp stops at every Upgrade."""
+    def _ignore_upgrade(self) -> None:
+        """Go on in HTTP/1.1, as RFC 9110 section 7.8 lets a server do; llhttp stops at every Upgrade.
+
+        It stops in front of the body, which is not to be taken for the next request: a fresh parser is told what is
+        coming by a head with the same framing and no Upgrade.
+        """
         self._parser = httptools.HttpRequestParser(self)
-        if rest:
-            self.feed(rest)
+        if self._replay:
+            target = self._target
+            self._parser.feed_data(self._replay)
+            self._target = target
 
     def _refusal(self, error: Exception) -> GatewayError:
         if self._error is not None:
@@ -156,17 +184,18 @@ class RequestReader:
         if self.state == HEAD:
             if self._wire > self.limits.head:
                 raise HeadersTooLarge(f"the request head exceeds {self.limits.head} bytes")
-        elif self._wire > _SMALL_CHUNKS_ALLOWANCE + self.limits.head + 8 * self._size:
+        elif self._wire > _SMALL_CHUNKS_ALLOWANCE + self.limits.head + 8 * len(self._body):
             raise BadRequest("the chunked body is mostly framing")
 
     # llhttp calls these, in this order.
 
     def on_message_begin(self) -> None:
+        if self._replay:
+            return
         self.state = HEAD
         self._headers = []
         self._target = b""
-        self._chunks = []
-        self._size = 0
+        self._body = b""
 
     def on_url(self, part: bytes) -> None:
         self._target += part
@@ -175,9 +204,12 @@ class RequestReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.state == HEAD:  # else it is a trailer; those are read and dropped (RFC 9110 section 6.5.1)
-            self._headers.append((name.lower(), value))
+            self._headers.append((name.lower(), value.rstrip()))
 
     def on_headers_complete(self) -> None:
+        if self._replay:
+            self._replay = b""
+            return
         try:
             self._check_head()
         except GatewayError as error:
@@ -186,43 +218,55 @@ class RequestReader:
         self.state = BODY
 
     def on_body(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        if self._size > self.limits.body:
+        body = self._body
+        if len(body) + len(chunk) > self.limits.body:
             raise self._refuse(PayloadTooLarge(f"the body exceeds {self.limits.body} bytes"))
-        self._chunks.append(chunk)
+        if not body:
+            self._body = chunk
+        elif isinstance(body, bytearray):  # and not a list of chunks: two bytes of body would take sixty of memory
+            body += chunk
+        else:
+            self._body = bytearray(body) + chunk
 
     def on_message_complete(self) -> None:
-        chunks = self._chunks
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        if self._replay:
+            return
+        parser = self._parser
+        # Not before: llhttp heeds "Connection: close" in a trailer, too.
+        self._persistent = parser.should_keep_alive()
         deadline = inf if self._timeout is None else self.clock() + self._timeout
-        request = Request(self._parser.get_method(), self._target, self._headers, body, deadline, self._id)
+        request = Request(parser.get_method(), self._target, self._headers, bytes(self._body), deadline, self._id)
         self.arrived.append(Arrival(request, self._persistent, self._minor or 0))
         self.state = START
         self.expects = False
+        self._body = b""
         self._minor = None
         self._wire = 0
 
     # The rules of a head.
 
     def _check_head(self) -> None:
-        headers = self._headers
-        fields = dict(headers)
-        if len(fields) != len(headers):
-            self._check_repeated()
+        headers, parser = self._headers, self._parser
         if len(headers) > self.limits.fields:
             raise HeadersTooLarge(f"more than {self.limits.fields} header fields")
+        fields = dict(headers)
+        if len(fields) != len(headers):
+            fields = combined(headers)
         if self._wire > self.limits.head and sum(len(n) + len(v) + 4 for n, v in headers) > self.limits.head:
             raise HeadersTooLarge(f"the request head exceeds {self.limits.head} bytes")
         if self._minor is None:
             self._check_version()
         self._check_target(fields)
-        self._check_framing(fields)
+        minor = self._minor or 0
+        follows = body_follows(fields, minor, self.limits.body)
+        self.expects = follows if b"expect" in fields and expects_continue(fields, minor) else False
+        if parser.should_upgrade() and follows:
+            self._replay = replay(parser.get_method(), fields, parser.should_keep_alive())
         self._timeout = requested_timeout(fields)
         self._id = fields.get(b"x-request-id", b"")
-        self._persistent = self._parser.should_keep_alive()
         connection = fields.get(b"connection")
         if connection is not None and (drop := nominated(connection)):
-            self._headers = [field for field in headers if field[0] not in drop]
+            self._headers = [field for field in self._headers if field[0] not in drop]
 
     def _check_version(self) -> None:
         """For a request pipelined behind another in one read; the first one's line was matched already."""
@@ -231,45 +275,10 @@ class RequestReader:
             raise BadRequest(f"HTTP/{version} is not spoken here")
         self._minor = int(version[2])
 
-    def _check_repeated(self) -> None:
-        names = [name for name, _ in self._headers]
-        for name in (b"host", b"content-type", b"inference-header-content-length", b"x-request-timeout-ms"):
-            if names.count(name) > 1:
-                raise BadRequest(f"more than one {name.decode()} header")
-
     def _check_target(self, fields: dict[bytes, bytes]) -> None:
-        host = fields.get(b"host")
-        if host is not None:
-            check_host(host)
-        elif self._minor:
-            raise BadRequest("an HTTP/1.1 request needs a Host header")
-        target = self._target
-        if target[:1] != b"/":
-            self._rewrite_target(target)
+        check_authority(fields, self._minor or 0)
+        method, target = self._parser.get_method(), self._target
+        if target[:1] != b"/" or method == b"CONNECT":
+            self._target, self._headers = rewritten(method, target, self._headers)
         elif b"#" in target:
             raise BadRequest("the request target has a fragment")
-
-    def _rewrite_target(self, target: bytes) -> None:
-        method = self._parser.get_method()
-        if method == b"CONNECT":
-            raise NotImplementedByGateway("CONNECT: this is no forward proxy")
-        if target == b"*" and method == b"OPTIONS":
-            return
-        self._target, authority = origin_form(target)
-        self._headers = [field for field in self._headers if field[0] != b"host"] + [(b"host", authority or b"")]
-
-    def _check_framing(self, fields: dict[bytes, bytes]) -> None:
-        coding = fields.get(b"transfer-encoding")
-        if coding is not None:
-            if not self._minor:
-                raise BadRequest("HTTP/1.0 has no Transfer-Encoding")
-            if coding.lower() != b"chunked":
-                raise NotImplementedByGateway("the only transfer coding understood is chunked")
-        length = int(fields.get(b"content-length", b"0"))
-        if length > self.limits.body:
-            raise PayloadTooLarge(f"the body of {length} bytes exceeds {self.limits.body} bytes")
-        expect = fields.get(b"expect")
-        if expect is not None and self._minor:
-            if expect.lower() != b"100-continue":
-                raise ExpectationFailed("the only expectation understood is 100-continue")
-            self.expects = coding is not None or length > 0

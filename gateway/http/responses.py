@@ -11,7 +11,7 @@ import httptools
 from gateway.errors import UpstreamProtocolError
 from gateway.message import Headers, Response
 
-from .wire import NOT_RETURNED, nominated
+from .wire import NO_BODY, NOT_RETURNED, nominated
 
 MAX_INTERIM = 16
 """Interim (1xx) answers accepted before the final one."""
@@ -27,16 +27,15 @@ class ResponseReader:
     """Feed it bytes after ``expect``; the answer is in ``response`` as soon as that is not None."""
 
     __slots__ = (
-        "_body_size",
-        "_chunks",
+        "_body",
         "_framing",
         "_head_only",
         "_headers",
+        "_held",
         "_interim",
         "_max_body",
         "_parser",
         "_status",
-        "_version_checked",
         "_wire",
         "persistent",
         "response",
@@ -54,12 +53,11 @@ class ResponseReader:
         self._head_only = head_only
         self._headers: Headers = []
         self._framing: dict[bytes, bytes] = {}
-        self._chunks: list[bytes] = []
+        self._body: bytes | bytearray = b""
+        self._held = b""
         self._status = 0
-        self._body_size = 0
         self._wire = 0
         self._interim = 0
-        self._version_checked = False
         self.started = False
         """True once a byte of an answer was seen: from then on the request must not be sent again."""
         self.persistent = False
@@ -70,26 +68,38 @@ class ResponseReader:
 
     def feed(self, data: bytes) -> None:
         """Take what the backend sent. Raises UpstreamProtocolError."""
-        if not self.started:
-            self.started = True
-            self._version_checked = data.startswith(_VERSIONS)
+        self.started = True
+        if not self._wire and not (data := self._starting(data)):
+            return
         self._wire += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self.persistent = False
             if self.response is None:  # else: garbage behind a whole answer, which is good in itself
-                cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
-                if isinstance(cause, UpstreamProtocolError):
-                    raise cause from None
-                raise UpstreamProtocolError(f"malformed answer: {error}") from None
-        except httptools.HttpParserUpgrade:
-            raise UpstreamProtocolError("the backend wants to switch protocols") from None
+                raise self._failure(error) from None
         if not self._status and self._wire > MAX_HEAD:
             raise UpstreamProtocolError(f"the head of the answer exceeds {MAX_HEAD} bytes")
 
+    def _starting(self, data: bytes) -> bytes:
+        """Hold bytes back until the version can be told: llhttp speaks more than HTTP, and lets empty lines lead."""
+        data = self._held + data
+        if data.startswith(_VERSIONS):
+            return data
+        if not any(version.startswith(data) for version in _VERSIONS):
+            raise UpstreamProtocolError("the answer does not begin with HTTP/1.1 or HTTP/1.0")
+        self._held = data
+        return b""
+
+    @staticmethod
+    def _failure(error: Exception) -> UpstreamProtocolError:
+        cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
+        return (
+            cause if isinstance(cause, UpstreamProtocolError) else UpstreamProtocolError(f"malformed answer: {error}")
+        )
+
     def end(self) -> None:
-        """The connection has ended: complete an answer that was waiting for just that."""
+        """The backend has sent all it will send: complete an answer that was waiting for just that."""
         if self.until_close and self.response is None:
             self.until_close = False
             self._complete()
@@ -105,9 +115,10 @@ class ResponseReader:
             return  # a trailer; those are dropped (RFC 9110 section 6.5.1)
         name = name.lower()
         if name in _FRAMING:
-            self._framing[name] = value
+            seen = self._framing.get(name)
+            self._framing[name] = value.rstrip() if seen is None else seen + b", " + value.rstrip()
         elif name not in NOT_RETURNED:
-            self._headers.append((name, value))
+            self._headers.append((name, value.rstrip()))
         if len(self._headers) > MAX_FIELDS:
             raise UpstreamProtocolError(f"the answer has more than {MAX_FIELDS} header fields")
 
@@ -115,7 +126,7 @@ class ResponseReader:
         if self.response is not None:
             return
         parser = self._parser
-        if not self._version_checked and parser.get_http_version() not in ("1.0", "1.1"):
+        if self._interim and parser.get_http_version() not in ("1.0", "1.1"):
             raise UpstreamProtocolError(f"the backend speaks HTTP/{parser.get_http_version()}")
         status = parser.get_status_code()
         if status < 200:
@@ -128,18 +139,27 @@ class ResponseReader:
         self._check_framing(status)
 
     def on_body(self, chunk: bytes) -> None:
-        self._body_size += len(chunk)
-        if self._body_size > self._max_body:
+        body = self._body
+        if self.response is not None:
+            self.persistent = False
+        elif len(body) + len(chunk) > self._max_body:
             raise UpstreamProtocolError(f"the answer exceeds {self._max_body} bytes")
-        self._chunks.append(chunk)
+        elif not body:
+            self._body = chunk
+        elif isinstance(body, bytearray):  # and not a list of chunks: two bytes of body would take sixty of memory
+            body += chunk
+        else:
+            self._body = bytearray(body) + chunk
 
     def on_message_complete(self) -> None:
         if self.response is not None:
             return
         if self._status:
+            # Once more: llhttp heeds "Connection: close" in a trailer, too.
+            self.persistent = self.persistent and self._parser.should_keep_alive()
             self._complete()
         else:
-            self._headers, self._framing, self._version_checked = [], {}, False
+            self._headers, self._framing = [], {}
 
     # The rules of a head.
 
@@ -160,18 +180,21 @@ class ResponseReader:
             self._headers = [field for field in self._headers if field[0] not in drop]
         if self._head_only:
             self._complete_head(length)
+        elif status in NO_BODY:
+            # What announces a body may well send one.
+            self.persistent = self.persistent and coding is None and (status == 304 or length is None)
         elif length is None:
-            self.until_close = coding is None and status not in (204, 304)
+            self.until_close = coding is None
         elif int(length) > self._max_body:
             raise UpstreamProtocolError(f"the answer of {int(length)} bytes exceeds {self._max_body} bytes")
 
     def _complete_head(self, length: bytes | None) -> None:
-        """llhttp waits for a body that an answer to HEAD does not have: this parser has had its day."""
-        if length is not None:
+        """The answer to HEAD ends here; llhttp, and many a backend, think that the body it announces follows."""
+        if length is not None and self._status not in NO_BODY:
             self._headers.append((b"content-length", length))
         self._complete()
-        self._parser = httptools.HttpResponseParser(self)
+        self.persistent = self.persistent and length == b"0"
 
     def _complete(self) -> None:
-        chunks = self._chunks
-        self.response = Response(self._status, self._headers, chunks[0] if len(chunks) == 1 else b"".join(chunks))
+        self.response = Response(self._status, self._headers, bytes(self._body))
+        self._body = b""

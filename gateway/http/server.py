@@ -1,23 +1,24 @@
 """One client connection: requests in, answers out in the same order, one at a time.
 
 The rule: whatever the client does, the connection holds no more than one answer, one request being read, and what one
-read from the socket brought; everything it waits for has a deadline, which the Server sweeps.
+read from the socket brought; everything it waits for has a deadline, which the Server sweeps. Once a client has sent
+more than the request in hand it is not read from, so its going away is noticed only when its answer is written.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
+import sys
 from collections.abc import Awaitable, Coroutine
 from math import inf
 from typing import TYPE_CHECKING, cast
 
 from gateway.errors import Abandoned, GatewayError, RequestTimeout
-from gateway.message import Response, header
+from gateway.message import Response
 from gateway.problem import problem
 
+from .halfclose import Probe
 from .requests import BODY, Arrival, RequestReader
 from .wire import CONTINUE, NO_BODY, STATUS_LINES, encode_fields
 
@@ -29,11 +30,7 @@ log = logging.getLogger("gateway.http")
 LINGER = 2.0
 """Seconds in which a refused client may go on sending before its connection is closed (RFC 9112 section 9.6)."""
 
-PROBE_AFTER = 0.05
-"""Seconds after which a client that has shut down its side while it waits is asked whether it is still there."""
-
 _LARGE = 64 << 10
-_TCP_CLOSED = 7
 _IDLE, _HEAD, _BODY, _ANSWERING = range(4)
 
 
@@ -44,14 +41,13 @@ class ServerConnection(asyncio.Protocol):
         "_answering",
         "_call",
         "_clogged",
-        "_discarding",
         "_eof",
+        "_finished",
         "_head_only",
         "_minor",
         "_peer",
         "_persistent",
         "_phase",
-        "_probed",
         "_reader",
         "_reading",
         "_refusal",
@@ -75,21 +71,20 @@ class ServerConnection(asyncio.Protocol):
         self._reading = True
         self._clogged = False
         self._unsent = 0
-        self._probed = False
         self._eof = False
-        self._discarding = False
+        self._finished = False
         self._phase = _IDLE
         self.deadline = server.now + server.patience[_HEAD]
         """Loop time at which ``expire`` is due; infinite while a graph works on an answer."""
 
     def __repr__(self) -> str:
-        state = "answering" if self._answering else "discarding" if self._discarding else "reading"
+        state = "answering" if self._answering else "finished" if self._finished else "reading"
         return f"<ServerConnection {state}{' clogged' if self._clogged else ''}{' eof' if self._eof else ''}>"
 
     @property
     def idle(self) -> bool:
         """True when no request is in progress in either direction."""
-        return not (self._answering or self._clogged or self._reader.started or self._discarding)
+        return not (self._answering or self._clogged or self._reader.started or self._finished)
 
     # The transport calls these.
 
@@ -100,25 +95,30 @@ class ServerConnection(asyncio.Protocol):
         self._server.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._discarding or self._refusal is not None:
+        if self._finished or self._refusal is not None:
             return
-        try:
-            self._reader.feed(data)
-        except GatewayError as error:
-            self._refusal = error
+        self._feed(data)
         if not self._answering:
             self._next()
         elif self._reading:
             # What is pipelined behind the request in hand waits in the kernel from here on.
             self._pause()
 
+    def _feed(self, data: bytes) -> None:
+        try:
+            self._reader.feed(data)
+        except GatewayError as error:
+            self._refusal = error
+
     def eof_received(self) -> bool:
+        transport = self._transport
         self._eof = True
-        if self._discarding or not (self._answering or self._clogged):
+        if self._finished or transport is None or not (self._answering or self._clogged):
             return False
-        # It may be half-closed, waiting for its answer (RFC 9112 section 9.6), or gone: only a write can tell.
+        if not transport.can_write_eof():
+            return False  # TLS: its end is the end of both directions here
         if self._minor:
-            self._server.loop.call_later(PROBE_AFTER, self._probe)
+            Probe(transport, self._server.loop, lambda: self._answering and self._transport is not None)
         return True
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -137,6 +137,8 @@ class ServerConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._clogged = False
+        if self._finished:
+            self.deadline = self._server.now + LINGER
         if not self._answering:
             self._next()
 
@@ -144,14 +146,17 @@ class ServerConnection(asyncio.Protocol):
 
     def _next(self) -> None:
         """Answer what has arrived; with nothing there, refuse, close or read on."""
-        if self._clogged or self._transport is None:
+        if self._clogged or self._finished or self._transport is None:
             return
-        if self._reader.arrived:
-            self._answer(self._reader.arrived.popleft())
+        reader = self._reader
+        if reader.behind and not reader.arrived and self._refusal is None:
+            self._feed(b"")
+        if reader.arrived:
+            self._answer(reader.arrived.pop(0))
         elif self._refusal is not None:
             self._refuse(self._refusal)
         elif self._eof:
-            self._transport.close()
+            self._finish()
         else:
             self._read_on()
 
@@ -164,7 +169,7 @@ class ServerConnection(asyncio.Protocol):
         self.deadline = inf
         self._call = call = _future(self._server.app(request), self._server.loop)
         call.add_done_callback(self._answered)
-        if self._reader.arrived:
+        if self._reader.behind:
             self._pause()
 
     def _answered(self, call: asyncio.Future[Response]) -> None:
@@ -203,10 +208,10 @@ class ServerConnection(asyncio.Protocol):
         status = response.status
         fields = encode_fields(response.headers)
         parts = [STATUS_LINES[status], fields]
-        if status not in NO_BODY:
-            length = header(response.headers, b"content-length") if self._head_only else None
-            if length is None:
-                parts.append(b"content-length: %d\r\n" % len(response.body))
+        if self._head_only and not response.body:
+            pass  # what the answer to GET would have is known to the backend alone, and is in the headers if it said
+        elif status not in NO_BODY:
+            parts.append(b"content-length: %d\r\n" % len(response.body))
         if closing:
             parts.append(b"connection: close\r\n")
         elif not self._minor:
@@ -247,21 +252,23 @@ class ServerConnection(asyncio.Protocol):
         self._write(problem(error))
 
     def _finish(self) -> None:
-        """Close; first let a refused client see its answer, by throwing away what it still sends."""
+        """Close; first let a client that goes on sending see its answer, by throwing away what it sends."""
         transport = self._transport
         assert transport is not None
-        if self._eof or self._refusal is None or not transport.can_write_eof():
+        self._finished = True
+        self._unsent = sys.maxsize
+        self.deadline = self._server.now + LINGER
+        if self._eof or not (self._refusal or self._reader.behind or self._reader.started or not self._reading):
             transport.close()
             return
-        self._discarding = True
-        self.deadline = self._server.now + LINGER
-        transport.write_eof()
+        if transport.can_write_eof():
+            transport.write_eof()
         self._resume()
 
     def close_if_idle(self) -> None:
         """Close unless a request is in progress; for the drain."""
         if self.idle and self._transport is not None:
-            self._transport.close()
+            self._finish()
 
     def abort(self) -> None:
         """Close at once, whatever is in progress."""
@@ -278,13 +285,15 @@ class ServerConnection(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             return
-        if self._clogged:
+        if self._clogged or (self._finished and transport.get_write_buffer_size()):
             self._expire_clogged(transport)
-        elif self._reader.started and not self._discarding:
+        elif self._finished:
+            transport.abort()
+        elif self._reader.started:
             self._refusal = RequestTimeout("the request did not arrive in time")
             self._next()
         else:
-            transport.abort() if self._discarding else transport.close()
+            self._finish()
 
     def _expire_clogged(self, transport: asyncio.Transport) -> None:
         unsent = transport.get_write_buffer_size()
@@ -294,32 +303,6 @@ class ServerConnection(asyncio.Protocol):
         else:
             log.info("client does not read its answer; connection closed with %d bytes unsent", unsent)
             transport.abort()
-
-    def _probe(self) -> None:
-        """Find out whether a client that has shut down its side still listens.
-
-        An interim answer is what every HTTP/1.1 client must be able to ignore (RFC 9110 section 15.2); a socket that
-        nobody holds any more answers it with a reset.
-        """
-        transport = self._transport
-        if transport is None or not self._answering:
-            return
-        if not self._probed:
-            self._probed = True
-            transport.write(CONTINUE)
-        elif _is_reset(transport):
-            transport.abort()
-            return
-        self._server.loop.call_later(PROBE_AFTER, self._probe)
-
-
-def _is_reset(transport: asyncio.Transport) -> bool:
-    """Ask the kernel, since a transport that has read to the end hears of a reset only when it writes again."""
-    peer = transport.get_extra_info("socket")
-    if peer is None or peer.family not in (socket.AF_INET, socket.AF_INET6):
-        return False
-    with socket.socket(fileno=os.dup(peer.fileno())) as same:
-        return same.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSED
 
 
 def _future(call: Awaitable[Response], loop: asyncio.AbstractEventLoop) -> asyncio.Future[Response]:

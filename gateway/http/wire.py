@@ -68,7 +68,7 @@ def check_host(host: bytes) -> None:
         _good_hosts.add(host)
 
 
-def origin_form(target: bytes) -> tuple[bytes, bytes | None]:
+def origin_form(target: bytes) -> tuple[bytes, bytes]:
     """Path and query of an absolute-form target, and its authority, which replaces Host (RFC 9112 section 3.2.2)."""
     match = _ABSOLUTE.fullmatch(target)
     if match is None:
