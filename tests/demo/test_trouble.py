@@ -19,3 +19,9 @@ def test_a_free_port_is_fine_and_stays_free() -> None:
         port = probe.getsockname()[1]
     check_free(f"127.0.0.1:{port}", "DEMO_LISTEN")
     socket.create_server(("127.0.0.1", port)).close()
+
+
+@pytest.mark.parametrize("address", [":8081", "unix:/run/x.sock"])
+def test_an_address_that_the_tour_could_not_ask_is_refused(address: str) -> None:
+    with pytest.raises(Trouble, match="needs host:port"):
+        check_free(address, "DEMO_LISTEN")
