@@ -122,7 +122,7 @@ class _Compiler:
         service = stack(
             observe_backend(self._registry, name),
             forward(allowed, added, address, backend.timeouts.request or inf, tell_time=not kserve),
-            forwarded(server.trusted_proxies) if allowed[b"x-forwarded-for"] else None,
+            forwarded(server.trusted_proxies) if allowed[b"x-forwarded-for"] and not kserve else None,
             ContentTypeJson if kserve else None,
             service=pool,
         )
