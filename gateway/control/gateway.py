@@ -182,6 +182,9 @@ class Gateway:
 
     async def _reload(self) -> Outcome:
         await self._started.wait()
+        if self._ending.is_set():
+            # Nothing went wrong, and systemd, which knows that we are stopping, must not hear READY=1.
+            return Outcome(503, ("the gateway is draining",))
         self._notify.reloading()
         outcome = await self._replace()
         self._notify.ready()
@@ -198,8 +201,6 @@ class Gateway:
         return outcome
 
     async def _replace(self) -> Outcome:
-        if self._ending.is_set():
-            return Outcome(503, ("the gateway is draining",))
         try:
             new = await asyncio.to_thread(self._options.load, os.environ)
         except ConfigErrors as failure:
