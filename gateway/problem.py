@@ -13,17 +13,19 @@ TYPE_BASE = "urn:inference-gateway:error:"
 
 def problem(error: GatewayError, request_id: bytes = b"") -> Response:
     """The answer for ``error``, with the members code, graph, node, step, requestId and error; empty ones left out."""
+    # A file name in it need not be UTF-8, JSON must.
+    detail = (error.detail or error.title).encode(errors="replace").decode()
     body: dict[str, object] = {
         "type": TYPE_BASE + error.code,
         "title": error.title,
         "status": error.status,
-        "detail": error.detail or error.title,
+        "detail": detail,
         "code": error.code,
         "graph": error.graph,
         "node": error.node,
         "step": error.step,
         "requestId": request_id.decode("ascii", "replace"),
-        "error": error.detail or error.title,
+        "error": detail,
     }
     headers: Headers = [(b"content-type", b"application/problem+json")]
     if error.retry_after is not None:
