@@ -9,7 +9,9 @@ from .report import Path, Report, suggestion
 from .schema import Backend, Graph, Node, Step
 from .walk import cycle, depth, reachable
 
-DEEPEST = 500
+DEEPEST = 250
+"""Nodes inside each other: a request takes two Python frames for each, out of a thousand that there are for all."""
+
 ROOT_MISSING = "root node not found, InferenceGraph needs a node with name 'root' as the root node of the graph"
 
 

@@ -156,9 +156,9 @@ def chain(length: int) -> str:
 
 
 def test_depth_has_a_limit(read: Read, errors: Errors) -> None:
-    assert len(read(chain(500)).graphs["g"].nodes) == 500
-    assert told(errors(chain(501))) == ["nodes: the nodes are nested deeper than 500"]
-    assert told(errors(chain(3000))) == ["nodes: the nodes are nested deeper than 500"]
+    assert len(read(chain(250)).graphs["g"].nodes) == 500
+    assert told(errors(chain(251))) == ["nodes: the nodes are nested deeper than 250"]
+    assert told(errors(chain(3000))) == ["nodes: the nodes are nested deeper than 250"]
 
 
 def test_a_node_that_nothing_leads_to_is_a_warning(read: Read, caplog: pytest.LogCaptureFixture) -> None:
