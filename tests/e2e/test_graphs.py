@@ -11,7 +11,7 @@ from aiohttp import web
 
 from gateway.config.schema import Backend, Config, Graph, Node, Step
 from gateway.telemetry.metrics import Registry, read
-from tests.support.loopback import Call, Reply, Running, after, closed_port, serving, stub
+from tests.support.loopback import Call, Running, after, closed_port, serving, status, stub
 
 pytestmark = pytest.mark.e2e
 
@@ -21,10 +21,6 @@ def config(kind: Any, *steps: Step, urls: dict[str, str], protocol: Any = "v1", 
     backends = {name: Backend(url=url, protocol=protocol) for name, url in urls.items()}
     root = Node(router_type=kind, steps=steps)
     return Config(backends=backends, graphs={"g": Graph(nodes={"root": root}, **options)})
-
-
-def status(code: int, body: bytes) -> Reply:
-    return lambda call: web.Response(status=code, body=body, content_type="application/json")
 
 
 def hard(backend: str, **options: Any) -> Step:

@@ -16,8 +16,8 @@ import orjson
 import pytest
 from aiohttp import web
 
-from tests.support.kserve import Json, failed, models, node, router, spec, status
-from tests.support.loopback import Port, Reply, after, closed_port, stub
+from tests.support.kserve import Json, failed, models, node, router, spec
+from tests.support.loopback import Port, Reply, after, closed_port, status, stub
 from tests.support.running import RunningGateway, start
 
 pytestmark = pytest.mark.e2e
@@ -237,7 +237,7 @@ async def test_unclean_paths_are_moved() -> None:
     ],
 )
 async def test_an_answer_has_its_status_and_a_content_type_after_its_body(body: bytes, expected: str | None) -> None:
-    reply = status(418, body, **{"Content-Type": "text/x-own", "X-Header": "1"})
+    reply = status(418, body, "text/x-own", Server="own")
     async with stub(reply) as m1, router(root=node("Sequence", {"serviceUrl": m1.url})) as gateway:
         answer = await gateway.post("/")
     assert (answer.status, answer.body, answer.header("content-type")) == (418, body, expected)

@@ -8,8 +8,8 @@ import pytest
 
 from gateway.config.kserve import from_graph_json
 from gateway.config.report import ConfigErrors
-from tests.support.kserve import Json, failed, models, node, router, spec, status
-from tests.support.loopback import Answer, Reply, after, closed_port, stub
+from tests.support.kserve import Json, failed, models, node, router, spec
+from tests.support.loopback import Answer, Reply, after, closed_port, status, stub
 
 pytestmark = pytest.mark.e2e
 

@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import orjson
-from aiohttp import web
 
 from gateway.config.kserve import from_graph_json
 from tests.support.loopback import Answer, Reply, Running, Stub, serving, stub
@@ -37,10 +36,6 @@ async def router(
 async def models(*replies: Reply) -> AsyncIterator[list[Stub]]:
     async with AsyncExitStack() as stack:
         yield [await stack.enter_async_context(stub(reply)) for reply in replies]
-
-
-def status(code: int, body: bytes, **headers: str) -> Reply:
-    return lambda call: web.Response(status=code, body=body, headers=headers)
 
 
 def failed(answer: Answer, cause: str, code: int = 500) -> None:

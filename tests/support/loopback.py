@@ -104,6 +104,11 @@ def after(seconds: float, reply: bytes = b"{}") -> Reply:
     return slowly
 
 
+def status(code: int, body: bytes, content_type: str = "application/json", **headers: str) -> Reply:
+    """Answer with that status."""
+    return lambda call: web.Response(status=code, body=body, headers={"Content-Type": content_type} | headers)
+
+
 class Answer(NamedTuple):
     """What a client got."""
 

@@ -1,0 +1,170 @@
+"""Every example of config/, loaded as it stands, in front of model servers that answer what its comments say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.config import load
+from tests.support.loopback import Call, Reply, Running, Stub, serving, status, stub
+
+pytestmark = pytest.mark.e2e
+
+CONFIG = Path(__file__).parents[2] / "config"
+Models = dict[str, Stub]
+
+
+@asynccontextmanager
+async def example(name: str, /, path: str = "", **replies: Reply) -> AsyncIterator[tuple[Running, Models]]:
+    """The gateway as ``name`` says, and its model servers by the environment variables that it finds them by."""
+    async with AsyncExitStack() as stack:
+        models = {variable: await stack.enter_async_context(stub(reply)) for variable, reply in replies.items()}
+        environ = {variable: model.url + path for variable, model in models.items()}
+        yield await stack.enter_async_context(serving(load([str(CONFIG / f"{name}.yaml")], environ))), models
+
+
+def predicts(*predictions: Any) -> bytes:
+    return orjson.dumps({"predictions": predictions})
+
+
+def targets(model: Stub) -> list[str]:
+    return [call.target for call in model.calls]
+
+
+async def canary() -> None:
+    def infer(name: bytes) -> Callable[[Call], bytes]:
+        return lambda call: b'{"outputs":["%b"]}' % name
+
+    async with example("canary", IRIS_V1_URL=infer(b"one"), IRIS_V2_URL=infer(b"two")) as (gateway, models):
+        ways: Counter[str | None] = Counter()
+        for _ in range(200):
+            answer = await gateway.post("/v2/models/iris/infer", b'{"inputs":[]}', ("x-tenant", "a"), ("accept", "*/*"))
+            ways[answer.header("x-gateway-route")] += 1
+            one = answer.header("x-gateway-route") == "root=stable"
+            assert answer.json == {"outputs": ["one" if one else "two"]}
+        assert set(ways) <= {"root=stable", "root=canary"}
+        assert ways["root=canary"] < 50
+        for model in models.values():
+            assert set(targets(model)) <= {"/v2/models/iris/infer"}
+        assert models["IRIS_V1_URL"].calls[0].all("x-tenant") == []
+        for call in models["IRIS_V2_URL"].calls:
+            assert (call.all("x-tenant"), call.all("accept"), call.all("x-canary")) == (["a"], [], ["true"])
+
+
+async def demo() -> None:
+    async with example("demo", DEMO_V1=predicts("v1"), DEMO_V2=b'{"outputs":[]}') as (gateway, models):
+        assert (await gateway.post("/v1/models/iris:predict")).json == {"predictions": ["v1"]}
+        assert (await gateway.post("/any/path")).json == {"predictions": ["v1"]}
+        answer = await gateway.post("/v2/models/iris-v2/infer")
+        assert answer.json == {"logistic": {"outputs": []}, "forest": {"outputs": []}}
+        found = sorted(targets(models["DEMO_V2"]))
+        assert found == ["/v2/models/forest/infer", "/v2/models/logistic/infer"]
+
+
+async def ensemble() -> None:
+    target = "/v1/models/committee:predict"
+    async with example("ensemble", TREES_URL=predicts(1), NETWORK_URL=predicts(2)) as (gateway, models):
+        answer = await gateway.post(target, b'{"instances":[[1]]}')
+        assert answer.json == {"trees": {"predictions": [1]}, "network": {"predictions": [2]}}
+        assert targets(models["TREES_URL"]) == targets(models["NETWORK_URL"]) == ["/v1/models/iris:predict"]
+    async with example("ensemble", TREES_URL=predicts(1), NETWORK_URL=status(500, b"oops")) as (gateway, _):
+        answer = await gateway.post(target)
+        assert (answer.status, answer.json["network"]) == (200, {"error": "oops", "status": 500})
+    async with example("ensemble", TREES_URL=status(500, b"oops"), NETWORK_URL=predicts(2)) as (gateway, _):
+        answer = await gateway.post(target)
+        assert (answer.status, answer.body) == (500, b"oops")
+
+
+async def image_classifier() -> None:
+    image = b'{"instances":[{"image":"i"}]}'
+    for kind, label, called in (
+        ("animal", "cat", "ANIMALS_URL"),
+        ("plant", "rose", "PLANTS_URL"),
+        ("stone", None, None),
+    ):
+        said = predicts({"label": kind, "image": "i"})
+        replies = {"KIND_URL": said, "ANIMALS_URL": predicts("cat"), "PLANTS_URL": predicts("rose")}
+        async with example("image-classifier", **replies) as (gateway, models):
+            answer = await gateway.post("/v1/models/image-classifier:predict", image)
+            assert answer.body == (predicts(label) if label else said)
+            assert [name for name in replies if image in models[name].bodies] == list(
+                filter(None, ("KIND_URL", called))
+            )
+            answer = await gateway.post("/v1/models/image-classifier-switch:predict", image)
+            if label:
+                assert answer.body == predicts(label)
+            else:
+                assert (answer.status, answer.json["code"]) == (404, "no_route_matched")
+
+
+async def kserve() -> None:
+    body = b'{"instances":["image"]}'
+    for animal, calls in (("dog", 1), ("cat", 0)):
+        replies = {"CAT_OR_DOG_URL": predicts(animal), "BREED_URL": predicts("beagle")}
+        async with example("kserve", "/v1/models/m:predict", **replies) as (gateway, models):
+            for target in ("/", "/v1/models/dog-breed:predict"):
+                answer = await gateway.post(target, body, ("x-request-id", "id-1"), ("authorization", "no"))
+                assert (answer.status, answer.json) == (200, {"predictions": ["beagle" if calls else animal]})
+            assert models["BREED_URL"].bodies == [body] * (2 * calls)
+            (call, _) = models["CAT_OR_DOG_URL"].calls
+            assert (call.target, call.all("authorization")) == ("/v1/models/m:predict", [])
+
+
+async def nested() -> None:
+    replies = {"CLEANER_URL": b'{"instances":["clean"]}', "RULES_URL": predicts(0), "BOOSTED_URL": predicts(1)}
+    async with example("nested", **replies, DEEP_URL=predicts(1)) as (gateway, models):
+        answer = await gateway.post("/v1/models/fraud:predict", b'{"instances":["raw"]}')
+        assert answer.json == {"rules": {"predictions": [0]}, "learned": {"predictions": [1]}}
+        assert answer.header("x-gateway-route") in ("learned=boosted", "learned=deep")
+        assert targets(models["CLEANER_URL"]) == ["/clean"]
+        assert models["RULES_URL"].bodies == [b'{"instances":["clean"]}']
+
+
+async def sequence() -> None:
+    async with example("sequence", TOKENIZER_URL=predicts([1, 2]), SENTIMENT_URL=predicts("good")) as (gateway, models):
+        answer = await gateway.post("/v1/models/review:predict", b'{"instances":["what a fine day"]}')
+        assert answer.json == {"predictions": ["good"]}
+        assert models["TOKENIZER_URL"].bodies == [b'{"instances":["what a fine day"]}']
+        assert models["SENTIMENT_URL"].bodies == [b'{"instances":[[1,2]]}']
+
+
+async def splitter() -> None:
+    replies = {"LARGE_URL": predicts("large"), "MEDIUM_URL": predicts("medium"), "SMALL_URL": predicts("small")}
+    async with example("splitter", **replies) as (gateway, models):
+        for _ in range(100):
+            answer = await gateway.post("/v1/models/scorer:predict", b'{"instances":[[1,2]]}')
+            assert answer.header("x-gateway-route") == f"root={answer.json['predictions'][0]}"
+        assert all({*targets(model)} == {"/v1/models/scorer:predict"} for model in models.values())
+
+
+async def switch() -> None:
+    replies = {"GERMAN_URL": predicts("de"), "FRENCH_URL": predicts("fr"), "ANY_URL": predicts("any")}
+    async with example("switch", **replies) as (gateway, models):
+        for language, way in (("de", "de"), ("fr", "fr"), ("fr-CA", "fr"), ("en", "any")):
+            answer = await gateway.post("/v1/models/translate:predict", orjson.dumps({"language": language}))
+            assert answer.json == {"predictions": [way]}
+        assert targets(models["ANY_URL"]) == ["/v1/models/polyglot:predict"]
+
+
+CASES = {
+    "canary": canary,
+    "demo": demo,
+    "ensemble": ensemble,
+    "image-classifier": image_classifier,
+    "kserve": kserve,
+    "nested": nested,
+    "sequence": sequence,
+    "splitter": splitter,
+    "switch": switch,
+}
+
+
+@pytest.mark.parametrize("file", sorted(CONFIG.glob("*.yaml")), ids=lambda file: file.stem)
+async def test_it_does_what_it_says(file: Path) -> None:
+    await CASES[file.stem]()
