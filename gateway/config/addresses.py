@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _FRAMING = frozenset(("connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"))
+_OURS = _FRAMING | {"expect", "host", "proxy-connection", "x-request-timeout-ms"}
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*)")
 _SEGMENT = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]+")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+")
@@ -104,10 +105,10 @@ def bad_name(name: str) -> str | None:
 
 
 def bad_header_name(name: str) -> str | None:
-    """A field name (RFC 9110 section 5.1) that is not about the connection or the framing."""
+    """A field name (RFC 9110 section 5.1) of which a call does not already have one."""
     if not _TOKEN.fullmatch(name):
         return f"'{name}' is no header name"
-    return f"the gateway writes {name} itself" if name.lower() in _FRAMING else None
+    return f"the gateway writes {name} itself" if name.lower() in _OURS else None
 
 
 def bad_header_value(value: str) -> str | None:

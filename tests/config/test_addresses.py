@@ -103,7 +103,10 @@ def test_other_names() -> None:
 
 def test_headers() -> None:
     assert bad_header_name("X-Tenant") is None
-    assert all(bad_header_name(name) for name in ("", "a b", "a:", "ä", "a\n", "Content-Length", "transfer-encoding"))
+    assert all(bad_header_name(name) for name in ("", "a b", "a:", "ä", "a\n"))
+    assert all(
+        bad_header_name(name) for name in ("Content-Length", "transfer-encoding", "Host", "x-request-timeout-ms")
+    )
     assert bad_header_value("a\tb ä") is None
     assert all(bad_header_value(value) for value in ("a\r\nb", "a\0", "a\x7f"))
 
