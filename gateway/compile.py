@@ -26,6 +26,7 @@ from .graph.kserve import (
     KServeSequence,
     KServeSplitter,
     KServeSwitch,
+    NoNode,
     refusal,
 )
 from .graph.sequence import Sequence
@@ -214,7 +215,7 @@ class _Graph:
 
     def _target(self, step: schema.Step) -> Built:
         if step.node_name is not None:
-            return self._nodes[step.node_name]
+            return self._nodes.get(step.node_name) or (NoNode(), _never)
         if step.backend is not None:
             return self._compiler.named(step.backend, self._graph)
         return self._url(step.service_url or "")

@@ -8,8 +8,12 @@ from urllib.parse import SplitResult, urlsplit
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_FRAMING = frozenset(("connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"))
-_OURS = _FRAMING | {"expect", "host", "proxy-connection", "x-request-timeout-ms"}
+_OURS = frozenset(
+    (
+        *("connection", "content-length", "expect", "host", "keep-alive", "proxy-connection"),
+        *("te", "trailer", "transfer-encoding", "upgrade", "x-request-timeout-ms"),
+    )
+)
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*)")
 _SEGMENT = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]+")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+")

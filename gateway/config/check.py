@@ -99,7 +99,7 @@ def _graph(name: str, graph: Graph, config: Config, report: Report) -> None:
     _headers(graph.headers, (*path, "headers"), report)
     if graph.compat == "none":
         check_native(graph, path, report)
-    check_structure(graph, config.backends, path, report)
+    check_structure(graph, config.backends, path, report, lenient=config.router)
     if graph.explain is not None:
         _known(graph.explain.backend, config.backends, (*path, "explain", "backend"), report)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from . import addresses
 from .report import Path, Report, suggestion
@@ -106,14 +106,20 @@ def _target(step: Step, path: Path, report: Report) -> None:
         report.conflict(path, f"a step has exactly one of nodeName, backend and serviceUrl; this one has {_and(given)}")
 
 
-def check_structure(graph: Graph, backends: Mapping[str, Backend], path: Path, report: Report) -> None:
-    """What no graph can be built without: all names are known, and all nodes hang together without a cycle."""
+def check_structure(
+    graph: Graph, backends: Mapping[str, Backend], path: Path, report: Report, *, lenient: bool = False
+) -> None:
+    """What no graph can be built without: all names are known, and all nodes hang together without a cycle.
+
+    ``lenient``: a node that is not there is a warning, as KServe's router only fails when it gets to it.
+    """
     if "root" not in graph.nodes:
         hint = suggestion("root", graph.nodes)
         message = ROOT_MISSING if graph.compat == "kserve" else f"a graph needs a node called 'root'{hint}"
         report.conflict((*path, "nodes"), message)
     for name, node in graph.nodes.items():
         _names(name, node, graph, backends, (*path, "nodes", name), report)
+        _nodes(node, graph, (*path, "nodes", name), report.warn if lenient else report.conflict)
     if (nodes := cycle(graph)) is not None:
         index = next(i for i, step in enumerate(graph.nodes[nodes[-2]].steps) if step.node_name == nodes[-1])
         place: Path = (*path, "nodes", nodes[-2], "steps", index, "nodeName")
@@ -131,14 +137,19 @@ def _names(name: str, node: Node, graph: Graph, backends: Mapping[str, Backend],
         place: Path = (*path, "steps", index)
         if step.name and (message := addresses.bad_name(step.name)):
             report.conflict((*place, "name"), message)
-        _known(step.node_name, graph.nodes, "node", (*place, "nodeName"), report)
-        _known(step.backend, backends, "backend", (*place, "backend"), report)
+        if step.backend is not None and step.backend not in backends:
+            report.conflict((*place, "backend"), _unknown("backend", step.backend, backends))
         _condition(graph, step, (*place, "condition"), report)
 
 
-def _known(name: str | None, names: Iterable[str], what: str, path: Path, report: Report) -> None:
-    if name is not None and name not in names:
-        report.conflict(path, f"there is no {what} '{name}'{suggestion(name, names)}")
+def _nodes(node: Node, graph: Graph, path: Path, tell: Callable[[Path, str], None]) -> None:
+    for index, step in enumerate(node.steps):
+        if step.node_name is not None and step.node_name not in graph.nodes:
+            tell((*path, "steps", index, "nodeName"), _unknown("node", step.node_name, graph.nodes))
+
+
+def _unknown(what: str, name: str, names: Iterable[str]) -> str:
+    return f"there is no {what} '{name}'{suggestion(name, names)}"
 
 
 def _condition(graph: Graph, step: Step, path: Path, report: Report) -> None:

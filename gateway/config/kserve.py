@@ -77,6 +77,8 @@ def from_graph_json(text: str, environ: Mapping[str, str]) -> Config:
     check(config, report)
     if report.errors:
         raise ConfigErrors(report.errors)
+    for warning in report.warnings:
+        log.warning("%s", warning)
     return config
 
 

@@ -125,6 +125,15 @@ async def test_the_weaknesses_that_are_configuration_errors_here() -> None:
         assert any(message in str(error) for error in caught.value.errors), caught.value.errors
 
 
+async def test_a_node_that_is_not_there_is_an_error_when_it_is_taken() -> None:
+    step = {"nodeName": "nowhere", "condition": "a"}
+    async with router(
+        root=node("Switch", step, {"nodeName": "there", "condition": "b"}), there=node("Ensemble")
+    ) as gateway:
+        failed(await gateway.post("/", b'{"a":1}'), "invalid route type: ")
+        assert (await gateway.post("/", b'{"b":1}')).body == b"{}"
+
+
 # Switch and Splitter.
 
 NO_ROUTE = "None of the routes matched with the switch condition"

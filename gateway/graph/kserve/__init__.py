@@ -5,7 +5,7 @@ and DeadlineExceeded. The rules are those of kserve/kserve ``cmd/router/main.go`
 work leaks.
 """
 
-from .call import BadUrl, CallService
+from .call import BadUrl, CallService, NoNode
 from .edge import KServeEdge
 from .ensemble import KServeEnsemble
 from .errors import NoRoute, RouterError
@@ -22,6 +22,7 @@ __all__ = [
     "KServeSequence",
     "KServeSplitter",
     "KServeSwitch",
+    "NoNode",
     "NoRoute",
     "RouterError",
     "refusal",

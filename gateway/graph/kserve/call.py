@@ -88,6 +88,15 @@ def _plain(answer: Response) -> bytes:
         return answer.body
 
 
+class NoNode:
+    """A step that leads to a node which is not there: an error, but not before it is taken."""
+
+    __slots__ = ()
+
+    async def __call__(self, request: Request, /) -> Response:
+        raise RouterError("invalid route type: ").at(request.at)
+
+
 class BadUrl:
     """A step whose URL Go refuses for ``cause``, be it to ``parse`` or to ``Post``: an error, but only when called."""
 
