@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from gateway.message import Request, Response
 from gateway.service import Service
 
-from .face import Face, Methods, fixed, json_answer, missing, nothing
+from .face import Face, Methods, fixed, json_answer, nothing
 
 _MODEL = re.compile(r"/v1/models/([^/]+?)(?:/versions/[^/:]+)?(?::(predict|explain))?")
 
@@ -40,8 +40,8 @@ class V1:
 
 
 def _verbs(face: Face) -> dict[str | None, Methods]:
-    explain = face.explain or missing(f"graph {face.name} has no explainer")
-    return {None: {b"GET": _readiness(face)}, "predict": {b"POST": face.service}, "explain": {b"POST": explain}}
+    explain = {b"POST": face.explain} if face.explain else nothing(f"graph {face.name} has no explainer")
+    return {None: {b"GET": _readiness(face)}, "predict": {b"POST": face.service}, "explain": explain}
 
 
 def _readiness(face: Face) -> Service:

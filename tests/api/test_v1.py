@@ -56,8 +56,9 @@ def test_predict_is_the_graph(version: str) -> None:
 def test_explain_is_the_explainer_or_a_404() -> None:
     explainer = MockService().answers(b"because")
     assert got("/v1/models/iris:explain", b"POST", explainer).body == b"because"
-    with pytest.raises(GraphNotFound, match="graph iris has no explainer"):
-        got("/v1/models/iris:explain", b"POST")
+    for method in (b"POST", b"GET"):
+        with pytest.raises(GraphNotFound, match="graph iris has no explainer"):
+            got("/v1/models/iris:explain", method)
 
 
 def test_a_graph_that_speaks_v2_only_is_not_there() -> None:
