@@ -102,7 +102,9 @@ class ClientConnection(asyncio.Protocol):
         # The only honest end of a body that lasts until the end: a reset does not come by here, nor does TLS that was
         # cut off instead of closed (RFC 9112 section 9.8).
         self._reader.end()
-        if self._waiter is not None and self._reader.response is not None:
+        if self._waiter is None:
+            self._pool.forget(self)
+        elif self._reader.response is not None:
             self._complete(self._reader.response)
 
     def connection_lost(self, error: Exception | None) -> None:

@@ -78,7 +78,7 @@ class ServerConnection(asyncio.Protocol):
         """Loop time at which ``expire`` is due; infinite while a graph works on an answer."""
 
     def __repr__(self) -> str:
-        state = "answering" if self._answering else "finished" if self._finished else "reading"
+        state = "finished" if self._finished else "answering" if self._answering else "reading"
         return f"<ServerConnection {state}{' clogged' if self._clogged else ''}{' eof' if self._eof else ''}>"
 
     @property
@@ -113,10 +113,11 @@ class ServerConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         transport = self._transport
         self._eof = True
-        if self._finished or transport is None or not (self._answering or self._clogged):
+        if self._finished or transport is None:
             return False
-        if not transport.can_write_eof():
-            return False  # TLS: its end is the end of both directions here
+        if not (self._answering or self._clogged) or not transport.can_write_eof():
+            self._finish()  # TLS has no half-close here
+            return False
         if self._minor:
             Probe(transport, self._server.loop, lambda: self._answering and self._transport is not None)
         return True
@@ -124,6 +125,9 @@ class ServerConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
         self._server.closed(self)
+        self._cancel()
+
+    def _cancel(self) -> None:
         if self._call is not None:
             self._call.cancel()
             self._call = None
@@ -174,14 +178,14 @@ class ServerConnection(asyncio.Protocol):
 
     def _answered(self, call: asyncio.Future[Response]) -> None:
         self._call = None
-        if self._transport is None:
+        if self._transport is None or self._finished:
             return
         if call.cancelled():
             self._transport.abort()
         elif (error := call.exception()) is None:
             self._write(call.result())
         elif isinstance(error, Abandoned):
-            self._transport.close()
+            self._finish()
         else:
             log.error("a request ended without an answer", exc_info=error)
             self._transport.abort()
@@ -256,6 +260,7 @@ class ServerConnection(asyncio.Protocol):
         transport = self._transport
         assert transport is not None
         self._finished = True
+        self._cancel()
         self._unsent = sys.maxsize
         self.deadline = self._server.now + LINGER
         if self._eof or not (self._refusal or self._reader.behind or self._reader.started or not self._reading):

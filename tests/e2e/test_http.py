@@ -215,7 +215,7 @@ async def test_a_deadline_is_kept_to_within_20_ms() -> None:
         before = loop.time()
         await client.say(GET)
         assert status((await client.message())[0]) == 504
-        assert 0.19 < loop.time() - before < 0.25  # and a little for a busy machine
+        assert 0.19 < loop.time() - before < 0.3  # and a little for a busy machine
 
 
 @on_uvloop

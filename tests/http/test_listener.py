@@ -82,12 +82,12 @@ async def test_a_client_that_left_a_unix_socket_cancels_its_call(tmp_path: Path)
 
 
 async def gone(service: MockService) -> None:
-    """Wait until a call was cancelled; it must not take longer than 150 ms."""
+    """Wait until a call was cancelled: some 100 ms, and a little for a busy machine."""
     before = time.monotonic()
     async with asyncio.timeout(2.0):
         while not service.cancelled:  # noqa: ASYNC110 the gateway tells nobody
             await asyncio.sleep(0.005)
-    assert time.monotonic() - before < 0.15
+    assert time.monotonic() - before < 0.3
 
 
 class TestAClientThatGoesAway:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from math import inf
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError, HeadersTooLarge, PayloadTooLarge, UriTooLong
@@ -424,6 +424,7 @@ def messages(draw: st.DrawFn) -> tuple[bytes, Request]:
     return wire, Request(method, target, headers, body, inf, request_id)
 
 
+@settings(deadline=None)
 @given(st.lists(messages(), min_size=1, max_size=3), st.data())
 def test_any_valid_requests_cut_anywhere_are_the_same_requests(
     several: list[tuple[bytes, Request]], data: st.DataObject
@@ -434,12 +435,14 @@ def test_any_valid_requests_cut_anywhere_are_the_same_requests(
     assert read(pieces) == [request for _, request in several]
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.integers(1, 50), st.integers(1, 50))
 def test_chunks_of_any_size_in_reads_of_any_size(body: bytes, size: int, read_size: int) -> None:
     wire = CHUNKED + chunked(body, size)
     assert [one.body for one in read([wire[at : at + read_size] for at in range(0, len(wire), read_size)])] == [body]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([GET, POST, CHUNKED, UPGRADE, b"\r\n", b"\r", b"\n", b" ", b"0", b"1", b"\0", b":",
                                  b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"abc", b"Host: b\r\n"]),
                 max_size=12), st.integers(1, 30))  # fmt: skip

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import UpstreamProtocolError
@@ -216,6 +216,7 @@ def test_tiny_chunks_cost_no_more_than_their_bytes() -> None:
     assert reader.response == Response(200, [], b"ab" * 10_000)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(sorted(case for case in GOOD if GOOD[case][2])), st.integers(1, 40)), max_size=6)
 )
@@ -231,6 +232,7 @@ def test_each_answer_reaches_the_request_that_it_answers(cases: list[tuple[str, 
         assert reader.persistent
 
 
+@settings(deadline=None)
 @given(
     st.integers(200, 599).filter(lambda status: status not in (204, 304)),
     st.binary(max_size=300),
@@ -249,6 +251,7 @@ def test_any_body_in_any_framing_in_reads_of_any_size(status: int, body: bytes, 
     assert reader.response == Response(status, [], body)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([OK, EMPTY, CHUNKED,
                                  b"HTTP/1.1 100 C\r\n\r\n", b"HTTP/1.1 101 S\r\nUpgrade: x\r\n"
                                  b"Connection: upgrade\r\n\r\n", b"Content-Length: 3\r\n", b"\r\n", b"abc", b"0"]),

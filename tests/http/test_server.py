@@ -434,6 +434,25 @@ class TestAClientThatDoesNotRead:
         check()
 
     @virtual
+    async def test_not_even_when_there_is_no_last_answer(self) -> None:
+        client = connect(MockService().answers(b"x" * 1000).fails(Abandoned()))
+        client.peer_reads = False
+        await client.sends(GET, GET)
+        await asyncio.sleep(100.0)
+        assert client.aborted
+
+    @virtual
+    async def test_nor_when_it_has_hung_up_tls(self) -> None:
+        service = MockService().answers(b"x" * 1000).hangs()
+        client = connect(service, half_closable=False)
+        client.peer_reads = False
+        await client.sends(GET, GET)
+        await client.hangs_up()
+        assert service.cancelled == 1
+        await asyncio.sleep(100.0)
+        assert client.aborted
+
+    @virtual
     async def test_can_still_take_its_last_answer_slowly(self) -> None:
         client = connect(MockService().answers(BIG))
         client.peer_reads = False
