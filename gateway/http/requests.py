@@ -263,7 +263,8 @@ class RequestReader:
         if parser.should_upgrade() and follows:
             self._replay = replay(parser.get_method(), fields, parser.should_keep_alive())
         self._timeout = requested_timeout(fields)
-        self._id = fields.get(b"x-request-id", b"")
+        given = fields.get(b"x-request-id")
+        self._id = b"" if given is None else given or b"?"  # an empty one is there, and as good as a malformed one
         connection = fields.get(b"connection")
         if connection is not None and (drop := nominated(connection)):
             self._headers = [field for field in self._headers if field[0] not in drop]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import perf_counter
 
 from gateway.errors import ClientClosed, GatewayError, InternalError
 from gateway.message import Request, Response
@@ -15,16 +16,28 @@ Count = Callable[[str, str], Counter]
 """Finds the counter for a status code and an outcome."""
 
 
+Clock = Callable[[], float]
+"""Seconds; not the loop's, which counts whole milliseconds."""
+
+
 class Observe:
     """Requests by outcome, their duration, and how many are in flight. At the edge errors learn their graph's name."""
 
-    def __init__(self, inner: Service, in_flight: Gauge, duration: Histogram, count: Count, graph: str = "") -> None:
+    def __init__(
+        self,
+        inner: Service,
+        in_flight: Gauge,
+        duration: Histogram,
+        count: Count,
+        graph: str = "",
+        clock: Clock = perf_counter,
+    ) -> None:
         self.inner = inner
+        self._clock = clock
         self._graph = graph
         self._in_flight = in_flight
         self._duration = duration
         self._count = count
-        self._clock = asyncio.get_running_loop().time
         self._answers: dict[int, Counter] = {}
         self._answered(200)
 
@@ -55,7 +68,7 @@ class Observe:
         return counter
 
 
-def observe_graph(registry: Registry, graph: str) -> Layer:
+def observe_graph(registry: Registry, graph: str, clock: Clock = perf_counter) -> Layer:
     """At the edge: what the clients of ``graph`` see."""
     in_flight = registry.gauge("gateway_requests_in_flight", graph=graph)
     duration = registry.histogram("gateway_request_duration_seconds", BUCKETS, graph=graph)
@@ -63,10 +76,10 @@ def observe_graph(registry: Registry, graph: str) -> Layer:
     def count(code: str, outcome: str) -> Counter:
         return registry.counter("gateway_requests_total", graph=graph, code=code, outcome=outcome)
 
-    return lambda inner: Observe(inner, in_flight, duration, count, graph)
+    return lambda inner: Observe(inner, in_flight, duration, count, graph, clock)
 
 
-def observe_backend(registry: Registry, backend: str) -> Layer:
+def observe_backend(registry: Registry, backend: str, clock: Clock = perf_counter) -> Layer:
     """Around a backend: what the gateway sees of it. A call without an answer is counted under its error code."""
     in_flight = registry.gauge("gateway_upstream_active_requests", backend=backend)
     duration = registry.histogram("gateway_upstream_duration_seconds", BUCKETS, backend=backend)
@@ -75,4 +88,4 @@ def observe_backend(registry: Registry, backend: str) -> Layer:
         answered = outcome in ("success", "client_error", "upstream_error")
         return registry.counter("gateway_upstream_requests_total", backend=backend, code=code if answered else outcome)
 
-    return lambda inner: Observe(inner, in_flight, duration, count)
+    return lambda inner: Observe(inner, in_flight, duration, count, clock=clock)

@@ -58,8 +58,11 @@ class Recover:
         self._on_idle: Callable[[], None] | None = None
 
     async def __call__(self, request: Request) -> Response:
-        if not _WELL_FORMED(request.id):
-            self._identify(request)
+        if not request.id:
+            request.id = identity = self._new_id()
+            request.headers.append((b"x-request-id", identity))
+        elif not _WELL_FORMED(request.id):
+            self._rename(request)
         self.in_flight += 1
         try:
             response = await self.inner(request)
@@ -74,11 +77,11 @@ class Recover:
             self.in_flight -= 1
             if not self.in_flight and self._on_idle is not None:
                 self._on_idle()
-        extra = [(b"x-request-id", request.id)]
-        if request.route:
-            extra.append((b"x-gateway-route", b", ".join(request.route)))
-        # A new list: an answer may be shared, its headers are not ours to change.
-        return Response(response.status, response.headers + extra, response.body)
+        headers = response.headers
+        headers.append((b"x-request-id", request.id))
+        if route := request.route:
+            headers.append((b"x-gateway-route", route[0] if len(route) == 1 else b", ".join(route)))
+        return response
 
     def when_idle(self, call: Callable[[], None]) -> None:
         """Call ``call`` as soon as nothing is in flight; possibly at once."""
@@ -86,7 +89,7 @@ class Recover:
         if not self.in_flight:
             call()
 
-    def _identify(self, request: Request) -> None:
+    def _rename(self, request: Request) -> None:
         request.id = self._new_id()
         headers = [field for field in request.headers if field[0] != b"x-request-id"]
         request.headers = [*headers, (b"x-request-id", request.id)]

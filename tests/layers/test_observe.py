@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 import pytest
 
@@ -12,6 +13,11 @@ from gateway.message import Request, Response
 from gateway.telemetry.metrics import Registry, Series, read
 from tests.support.clock import virtual
 from tests.support.service import MockService, ask
+
+
+def clock() -> Callable[[], float]:
+    """The virtual one."""
+    return asyncio.get_running_loop().time
 
 
 class Numbers:
@@ -37,7 +43,7 @@ def seconds(numbers: Numbers, name: str) -> float:
 async def test_answers_are_counted_by_status_and_outcome_and_timed() -> None:
     numbers = Numbers()
     service = MockService().answers(after=2.0).answers(after=0.5).answers(status=404).answers(status=302)
-    graph = observe_graph(numbers.registry, "iris")(service.answers(status=500).answers(status=404))
+    graph = observe_graph(numbers.registry, "iris", clock())(service.answers(status=500).answers(status=404))
     for _ in range(6):
         await graph(ask())
     assert numbers.of("gateway_requests_total") == {
@@ -54,8 +60,8 @@ async def test_answers_are_counted_by_status_and_outcome_and_timed() -> None:
 @virtual
 async def test_a_graph_that_nobody_asked_yet_shows_zeros() -> None:
     numbers = Numbers()
-    observe_graph(numbers.registry, "iris")(MockService())
-    observe_backend(numbers.registry, "a")(MockService())
+    observe_graph(numbers.registry, "iris", clock())(MockService())
+    observe_backend(numbers.registry, "a", clock())(MockService())
     assert numbers.of("gateway_requests_total") == {("iris", "200", "success"): 0.0}
     assert numbers.of("gateway_upstream_requests_total") == {("a", "200"): 0.0}
 
@@ -65,7 +71,7 @@ async def test_errors_are_counted_under_their_code_and_learn_their_graph() -> No
     numbers = Numbers()
     service = MockService().fails(UpstreamTimeout("late"), after=3.0)
     with pytest.raises(UpstreamTimeout) as caught:
-        await observe_graph(numbers.registry, "iris")(service)(ask())
+        await observe_graph(numbers.registry, "iris", clock())(service)(ask())
     assert caught.value.graph == "iris"
     assert numbers.of("gateway_requests_total")["iris", "504", "upstream_timeout"] == 1.0
     assert seconds(numbers, "gateway_request_duration_seconds") == 3.0
@@ -79,7 +85,7 @@ async def test_an_error_raised_by_the_call_itself_is_counted_too() -> None:
 
     numbers = Numbers()
     with pytest.raises(Overloaded):
-        await observe_graph(numbers.registry, "iris")(refuses)(ask())
+        await observe_graph(numbers.registry, "iris", clock())(refuses)(ask())
     assert numbers.of("gateway_requests_total")["iris", "503", "overload"] == 1.0
     assert numbers.of("gateway_requests_in_flight") == {("iris",): 0.0}
 
@@ -91,7 +97,7 @@ def test_a_bug_is_counted_as_the_500_that_it_becomes(caplog: pytest.LogCaptureFi
     @virtual
     async def scenario() -> None:
         numbers = Numbers()
-        assert (await Recover(observe_graph(numbers.registry, "iris")(breaks))(ask())).status == 500
+        assert (await Recover(observe_graph(numbers.registry, "iris", clock())(breaks))(ask())).status == 500
         assert numbers.of("gateway_requests_total")["iris", "500", "internal_error"] == 1.0
         assert numbers.of("gateway_requests_in_flight") == {("iris",): 0.0}
 
@@ -102,7 +108,7 @@ def test_a_bug_is_counted_as_the_500_that_it_becomes(caplog: pytest.LogCaptureFi
 @virtual
 async def test_a_client_that_went_away_is_a_499() -> None:
     numbers = Numbers()
-    task = asyncio.create_task(observe_graph(numbers.registry, "iris")(MockService().hangs())(ask()))
+    task = asyncio.create_task(observe_graph(numbers.registry, "iris", clock())(MockService().hangs())(ask()))
     await asyncio.sleep(4.0)
     assert numbers.of("gateway_requests_in_flight") == {("iris",): 1.0}
     task.cancel()
@@ -117,7 +123,7 @@ async def test_a_client_that_went_away_is_a_499() -> None:
 async def test_around_a_backend_a_call_without_an_answer_is_counted_under_its_code() -> None:
     numbers = Numbers()
     service = MockService().answers().answers(status=503).fails(NoHealthyUpstream()).answers(status=429)
-    backend = observe_backend(numbers.registry, "a")(service)
+    backend = observe_backend(numbers.registry, "a", clock())(service)
     for _ in range(2):
         await backend(ask())
     with pytest.raises(NoHealthyUpstream) as caught:

@@ -33,7 +33,7 @@ def test_a_well_formed_id_is_kept_and_echoed(given: bytes) -> None:
     scenario()
 
 
-@pytest.mark.parametrize("given", [b"", b"x" * 129, b"two words", b"a,b", b"a\tb", b"\xe4", b"a\n", b'{"a":1}'])
+@pytest.mark.parametrize("given", [b"?", b"x" * 129, b"two words", b"a,b", b"a\tb", b"\xe4", b"a\n", b'{"a":1}'])
 def test_any_other_id_is_replaced_everywhere(given: bytes) -> None:
     @virtual
     async def scenario() -> None:
@@ -44,6 +44,18 @@ def test_any_other_id_is_replaced_everywhere(given: bytes) -> None:
         assert uuid.UUID(made.decode()).version == 4
         assert service.requests[0].headers == [(b"accept", b"*/*"), (b"x-request-id", made)]
         assert service.requests[0].id == made
+
+    scenario()
+
+
+def test_a_request_without_an_id_gets_one() -> None:
+    @virtual
+    async def scenario() -> None:
+        service = MockService().answers()
+        made = header((await Recover(service)(asking(b"", [(b"accept", b"*/*")]))).headers, b"x-request-id")
+        assert made is not None
+        assert uuid.UUID(made.decode()).version == 4
+        assert service.requests[0].headers == [(b"accept", b"*/*"), (b"x-request-id", made)]
 
     scenario()
 
@@ -60,12 +72,11 @@ def test_made_ids_are_well_formed_random_uuids() -> None:
 
 
 @virtual
-async def test_an_answer_says_which_way_the_request_went_and_keeps_its_own_headers() -> None:
+async def test_an_answer_says_which_way_the_request_went() -> None:
     def chosen(request: Request) -> Response:
         request.route += [b"root=a", b"canary=iris-v2"]
         return answer(b"[]", 201, [(b"content-type", b"application/json")])
 
-    shared = answer()
     response = await Recover(MockService().does(chosen))(ask())
     assert (response.status, response.body) == (201, b"[]")
     assert response.headers == [
@@ -73,8 +84,6 @@ async def test_an_answer_says_which_way_the_request_went_and_keeps_its_own_heade
         (b"x-request-id", b"id-1"),
         (b"x-gateway-route", b"root=a, canary=iris-v2"),
     ]
-    await Recover(MockService().does(shared))(ask())
-    assert shared.headers == []
 
 
 @virtual
