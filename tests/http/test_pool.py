@@ -161,7 +161,8 @@ async def test_a_backend_that_does_not_answer_in_time(sweeper: Sweeper) -> None:
         before = time.monotonic()
         with pytest.raises(UpstreamTimeout):
             await pool(ask(deadline=soon(0.1)))
-        assert 0.1 <= time.monotonic() - before < 0.2  # 20 ms at most, and a little for a busy machine
+        # Late by 20 ms at most, and a little for a busy machine; uvloop's clock counts whole milliseconds.
+        assert 0.09 < time.monotonic() - before < 0.2
         await ended.wait()
 
 

@@ -400,7 +400,7 @@ TOKEN = st.text("abcdefghijklmnopqrstuvwxyzABCXYZ0123456789!#$%&'*+-.^_`|~", min
 VALUE = st.binary(max_size=20).map(lambda raw: bytes(b for b in raw if b >= 32 and b != 127).strip())
 RESERVED = {b"host", b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"expect", b"content-type",
             b"keep-alive", b"x-request-timeout-ms", b"grpc-timeout", b"inference-header-content-length",
-            b"proxy-connection"}  # fmt: skip
+            b"proxy-connection", b"x-request-id"}  # fmt: skip
 FIELDS = st.lists(st.tuples(TOKEN.filter(lambda name: name.lower() not in RESERVED), VALUE), max_size=5)
 
 
@@ -420,8 +420,7 @@ def messages(draw: st.DrawFn) -> tuple[bytes, Request]:
     head = b"".join(b"%b: %b\r\n" % field for field in fields)
     wire = b"%b %b HTTP/1.1\r\n%b\r\n" % (method, target, head) + (chunked(body, size) if size else body)
     headers = [(name.lower(), value) for name, value in fields if name != b"Upgrade"]
-    request_id = next((value for name, value in reversed(headers) if name == b"x-request-id"), b"")
-    return wire, Request(method, target, headers, body, inf, request_id)
+    return wire, Request(method, target, headers, body, inf)
 
 
 @settings(deadline=None)
