@@ -26,6 +26,9 @@ TICK = 0.05
 
 BACKLOG = 4096
 
+GRACE = 0.3
+"""Seconds that a drain leaves idle connections, in which requests that are on their way still arrive."""
+
 
 async def _not_configured(request: Request) -> Response:
     raise NoHealthyUpstream("no configuration is loaded")
@@ -79,16 +82,21 @@ class Server:
     async def drain(self, timeout: float) -> bool:
         """Finish what is in flight within ``timeout`` seconds, then close everything. True: nothing was cut short."""
         self.draining = True
+        await asyncio.sleep(min(TICK, timeout))  # in which whoever waits in the backlog is let in
         self.stop_accepting()
-        deadline = self.loop.time() + timeout
-        while self.connections and self.loop.time() < deadline:
-            for connection in list(self.connections):
-                connection.close_if_idle()
+        began = self.loop.time()
+        while self.connections and self.loop.time() < began + timeout:
+            if self.loop.time() >= began + GRACE:
+                self._close_idle()
             await asyncio.sleep(TICK)
         clean = not self.connections
         for connection in list(self.connections):
             connection.abort()
         return clean
+
+    def _close_idle(self) -> None:
+        for connection in list(self.connections):
+            connection.close_if_idle()
 
     # Connections report here.
 

@@ -32,6 +32,7 @@ def chain(first: EchoModel, second: EchoModel, generation: int) -> str:
 server:
   listen: 127.0.0.1:0
   workers: 2
+  drain: {{delay: 0s}}
   headers: {{set: {{x-generation: "{generation}"}}}}
 admin: {{listen: "127.0.0.1:0"}}
 backends:
@@ -57,7 +58,7 @@ async def test_ten_thousand_requests_while_the_file_changes_every_200_ms(
     serve: Serve, file: Path, echoes: tuple[EchoModel, EchoModel]
 ) -> None:
     gateway = await serve(chain(*echoes, 0))
-    seen = set()
+    seen: set[int] = set()
 
     def check(answer: Any, number: int) -> None:
         assert answer["got"]["got"] == {"n": number}
@@ -66,11 +67,9 @@ async def test_ten_thousand_requests_while_the_file_changes_every_200_ms(
 
     clients = [Client(gateway.data, "/v1/models/chain:predict") for _ in range(CLIENTS)]
     reloading = asyncio.create_task(reload_all_the_time(gateway, file, echoes))
-    await load(clients, 10_000, check)
+    await load(clients, lambda number: number < 10_000 or len(seen) < 10, check)
     reloading.cancel()
-    assert sum(client.statuses.get(200, 0) for client in clients) == 10_000
-    assert sum(client.lost for client in clients) == 0
-    assert len(seen) > 3
+    assert [(client.lost, client.statuses.keys()) for client in clients] == [(0, {200})] * CLIENTS
     for model in echoes:
         # Never closed and reopened: no more connections than requests at once, and all of them are still there.
         assert model.connections <= CLIENTS
@@ -88,7 +87,7 @@ async def test_a_killed_worker_loses_only_the_requests_that_it_held(
         if number == 2_000:
             answered.set()
 
-    loading = asyncio.create_task(load(clients, 6_000, check))
+    loading = asyncio.create_task(load(clients, lambda number: number < 6_000, check))
     await answered.wait()
     os.kill(gateway.workers()[0], signal.SIGKILL)
     await loading

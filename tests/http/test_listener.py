@@ -203,6 +203,19 @@ class TestDrain:
                     pass
 
     @on_uvloop
+    async def test_who_has_just_come_in_is_answered(self) -> None:
+        service = MockService().answers(b"new").answers(b"kept")
+        async with served(service) as gateway, connected(gateway.port) as new, connected(gateway.port) as kept:
+            draining = asyncio.create_task(gateway.server.drain(5.0))
+            await asyncio.sleep(0.1)
+            for client, body in ((new, b"new"), (kept, b"kept")):
+                await client.say(GET)
+                last = await client.rest()
+                assert b"connection: close\r\n" in last
+                assert last.endswith(body)
+            assert await draining
+
+    @on_uvloop
     async def test_but_not_for_ever(self) -> None:
         service = MockService().hangs()
         async with served(service) as gateway, connected(gateway.port) as client:

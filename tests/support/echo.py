@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
+from itertools import count, takewhile
 from typing import Any
 
 _LENGTH = re.compile(rb"(?i)content-length: *(\d+)")
@@ -82,9 +83,9 @@ class Client:
             self._stream = None
 
 
-async def load(clients: list[Client], requests: int, check: Callable[[Any, int], None]) -> None:
-    """``requests`` requests, shared by ``clients``; each answer is given to ``check`` with its request's number."""
-    numbers = iter(range(requests))
+async def load(clients: list[Client], goes_on: Callable[[int], bool], check: Callable[[Any, int], None]) -> None:
+    """Requests, numbered from 0, from all ``clients`` while ``goes_on``; ``check`` gets each answer and its number."""
+    numbers = takewhile(goes_on, count())
 
     async def work(client: Client) -> None:
         for number in numbers:
