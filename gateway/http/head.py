@@ -8,7 +8,7 @@ from __future__ import annotations
 from gateway.errors import BadRequest, ExpectationFailed, NotImplementedByGateway, PayloadTooLarge
 from gateway.message import Headers
 
-from .wire import check_host, origin_form
+from .wire import check_host, joined, origin_form
 
 _SINGLE = (b"host", b"content-type", b"inference-header-content-length", b"x-request-timeout-ms", b"grpc-timeout")
 """Fields that mean nothing certain when they come twice."""
@@ -16,15 +16,11 @@ _SINGLE = (b"host", b"content-type", b"inference-header-content-length", b"x-req
 
 def combined(headers: Headers) -> dict[bytes, bytes]:
     """Every field once, the values of repeated ones joined (RFC 9110 section 5.3)."""
-    fields: dict[bytes, bytes] = {}
-    for name, value in headers:
-        if name not in fields:
-            fields[name] = value
-        elif name in _SINGLE:
+    names = [name for name, _ in headers]
+    for name in _SINGLE:
+        if names.count(name) > 1:
             raise BadRequest(f"more than one {name.decode()} header")
-        else:
-            fields[name] += b", " + value
-    return fields
+    return joined(headers)
 
 
 def check_authority(fields: dict[bytes, bytes], minor: int) -> None:

@@ -11,6 +11,7 @@ from math import inf
 from typing import NamedTuple
 
 import httptools
+import msgspec
 
 from gateway.errors import (
     BadRequest,
@@ -33,7 +34,7 @@ SLICE = 16 << 10
 _SMALL_CHUNKS_ALLOWANCE = 64 << 10
 
 
-class Arrival(NamedTuple):
+class Arrival(msgspec.Struct, frozen=True, gc=False):
     """A complete request, and what its answer must know about the connection."""
 
     request: Request
@@ -113,9 +114,12 @@ class RequestReader:
         return bool(self.arrived or self._unread)
 
     def _parse(self, data: bytes) -> None:
-        while data and not self.exhausted:  # nobody will read what follows the last request of a connection
-            if self.state == START and not (data := self._starting(data)):
-                return
+        while data:
+            if self.state == START:
+                if not self._persistent:
+                    return  # nobody will read what follows the last request of a connection
+                if not (data := self._starting(data)):
+                    return
             self._wire += len(data)
             rest = b""
             try:
@@ -256,11 +260,11 @@ class RequestReader:
             raise HeadersTooLarge(f"the request head exceeds {self.limits.head} bytes")
         if self._minor is None:
             self._check_version()
-        self._check_target(fields)
         minor = self._minor or 0
+        self._check_target(fields, minor)
         follows = body_follows(fields, minor, self.limits.body)
-        self.expects = follows if b"expect" in fields and expects_continue(fields, minor) else False
-        if parser.should_upgrade() and follows:
+        self.expects = b"expect" in fields and expects_continue(fields, minor) and follows
+        if follows and parser.should_upgrade():
             self._replay = replay(parser.get_method(), fields, parser.should_keep_alive())
         self._timeout = requested_timeout(fields)
         given = fields.get(b"x-request-id")
@@ -276,8 +280,8 @@ class RequestReader:
             raise BadRequest(f"HTTP/{version} is not spoken here")
         self._minor = int(version[2])
 
-    def _check_target(self, fields: dict[bytes, bytes]) -> None:
-        check_authority(fields, self._minor or 0)
+    def _check_target(self, fields: dict[bytes, bytes], minor: int) -> None:
+        check_authority(fields, minor)
         method, target = self._parser.get_method(), self._target
         if target[:1] != b"/" or method == b"CONNECT":
             self._target, self._headers = rewritten(method, target, self._headers)

@@ -11,7 +11,7 @@ import httptools
 from gateway.errors import UpstreamProtocolError
 from gateway.message import Headers, Response
 
-from .wire import NO_BODY, NOT_RETURNED, nominated
+from .wire import NO_BODY, NOT_RETURNED, joined, nominated
 
 MAX_INTERIM = 16
 """Interim (1xx) answers accepted before the final one."""
@@ -19,7 +19,6 @@ MAX_INTERIM = 16
 MAX_HEAD = 64 << 10
 MAX_FIELDS = 200
 
-_FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection"))
 _VERSIONS = (b"HTTP/1.1 ", b"HTTP/1.0 ")
 
 
@@ -28,7 +27,6 @@ class ResponseReader:
 
     __slots__ = (
         "_body",
-        "_framing",
         "_head_only",
         "_headers",
         "_held",
@@ -52,7 +50,6 @@ class ResponseReader:
         """Get ready for the answer to the next request. ``head_only``: it was HEAD, so its answer has no body."""
         self._head_only = head_only
         self._headers: Headers = []
-        self._framing: dict[bytes, bytes] = {}
         self._body: bytes | bytearray = b""
         self._held = b""
         self._status = 0
@@ -113,14 +110,7 @@ class ResponseReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._status:
             return  # a trailer; those are dropped (RFC 9110 section 6.5.1)
-        name = name.lower()
-        if name in _FRAMING:
-            seen = self._framing.get(name)
-            self._framing[name] = value.rstrip() if seen is None else seen + b", " + value.rstrip()
-        elif name not in NOT_RETURNED:
-            self._headers.append((name, value.rstrip()))
-        if len(self._headers) > MAX_FIELDS:
-            raise UpstreamProtocolError(f"the answer has more than {MAX_FIELDS} header fields")
+        self._headers.append((name.lower(), value.rstrip()))
 
     def on_headers_complete(self) -> None:
         if self.response is not None:
@@ -136,7 +126,7 @@ class ResponseReader:
             raise UpstreamProtocolError(f"{status} is no HTTP status")
         self._status = status
         self.persistent = parser.should_keep_alive()
-        self._check_framing(status)
+        self._check_head(status)
 
     def on_body(self, chunk: bytes) -> None:
         body = self._body
@@ -159,7 +149,7 @@ class ResponseReader:
             self.persistent = self.persistent and self._parser.should_keep_alive()
             self._complete()
         else:
-            self._headers, self._framing = [], {}
+            self._headers = []
 
     # The rules of a head.
 
@@ -170,14 +160,21 @@ class ResponseReader:
         if self._interim > MAX_INTERIM:
             raise UpstreamProtocolError(f"more than {MAX_INTERIM} interim answers")
 
-    def _check_framing(self, status: int) -> None:
-        framing = self._framing
-        coding, length = framing.get(b"transfer-encoding"), framing.get(b"content-length")
+    def _check_head(self, status: int) -> None:
+        headers = self._headers
+        if len(headers) > MAX_FIELDS:
+            raise UpstreamProtocolError(f"the answer has more than {MAX_FIELDS} header fields")
+        fields = dict(headers)
+        if len(fields) != len(headers):
+            fields = joined(headers)
+        coding, length = fields.get(b"transfer-encoding"), fields.get(b"content-length")
         if coding is not None and (coding.lower() != b"chunked" or self._parser.get_http_version() == "1.0"):
             raise UpstreamProtocolError("the only transfer coding understood is chunked, in HTTP/1.1")
-        connection = framing.get(b"connection")
-        if connection is not None and (drop := nominated(connection)):
-            self._headers = [field for field in self._headers if field[0] not in drop]
+        dropped = NOT_RETURNED
+        connection = fields.get(b"connection")
+        if connection is not None and (extra := nominated(connection)):
+            dropped = dropped | extra
+        self._headers = [field for field in headers if field[0] not in dropped]
         if self._head_only:
             self._complete_head(length)
         elif status in NO_BODY:

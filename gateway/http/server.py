@@ -165,7 +165,9 @@ class ServerConnection(asyncio.Protocol):
             self._read_on()
 
     def _answer(self, arrival: Arrival) -> None:
-        request, self._persistent, self._minor = arrival
+        request = arrival.request
+        self._persistent = arrival.persistent
+        self._minor = arrival.minor
         request.peer = self._peer
         self._answering = True
         self._head_only = request.method == b"HEAD"

@@ -36,7 +36,7 @@ HOP_BY_HOP: Final = frozenset(
 NOT_FORWARDED: Final = HOP_BY_HOP | {b"host", b"content-length", b"expect", b"x-request-timeout-ms", b"grpc-timeout"}
 """Client headers that no rule can make reach a backend: the gateway writes its own, or has acted on them."""
 
-NOT_RETURNED: Final = HOP_BY_HOP | {b"x-request-id", b"x-gateway-route"}
+NOT_RETURNED: Final = HOP_BY_HOP | {b"content-length", b"x-request-id", b"x-gateway-route"}
 """Backend headers that never reach the client: the gateway writes its own."""
 
 NO_BODY: Final = frozenset((204, 304))
@@ -78,10 +78,24 @@ def origin_form(target: bytes) -> tuple[bytes, bytes]:
     return (rest if rest.startswith(b"/") else b"/" + rest), authority
 
 
+def joined(headers: Headers) -> dict[bytes, bytes]:
+    """Every field once, the values of repeated ones joined in order (RFC 9110 section 5.3)."""
+    fields: dict[bytes, bytes] = {}
+    for name, value in headers:
+        fields[name] = fields[name] + b", " + value if name in fields else value
+    return fields
+
+
 def nominated(connection: bytes) -> set[bytes]:
     """Header names that a Connection header declares hop-by-hop (RFC 9110 section 7.6.1)."""
+    if connection in _COMMON_CONNECTIONS:
+        return _NOTHING
     tokens = {token.strip().lower() for token in connection.split(b",")}
     return tokens - {b"close", b"keep-alive", b""}
+
+
+_NOTHING: set[bytes] = set()
+_COMMON_CONNECTIONS = frozenset((b"keep-alive", b"close", b"Keep-Alive", b"Close"))
 
 
 _GRPC_UNITS: Final = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}

@@ -22,7 +22,8 @@ class Deadline:
         now = self._clock()
         if request.deadline <= now:
             raise DeadlineExceeded("the time that the client allowed had passed on arrival")
-        request.deadline = min(request.deadline, now + self._timeout)
+        if request.deadline > now + self._timeout:
+            request.deadline = now + self._timeout
         return self.inner(request)
 
 

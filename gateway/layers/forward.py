@@ -102,8 +102,11 @@ class Forward:
         self._clock = asyncio.get_running_loop().time
 
     def __call__(self, request: Request) -> Awaitable[Response]:
-        left = min(request.deadline - (now := self._clock()), self._timeout)
-        if left <= 0:
+        now = self._clock()
+        left = request.deadline - now
+        if left > self._timeout:
+            left = self._timeout
+        elif left <= 0:
             raise DeadlineExceeded("no time was left for this call")
         allowed = self._allowed
         headers = [field for field in request.headers if allowed[field[0]]]

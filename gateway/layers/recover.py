@@ -19,6 +19,7 @@ log = logging.getLogger("gateway")
 
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
 _POOL_SIZE = 4096
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 class RequestIds:
@@ -27,25 +28,17 @@ class RequestIds:
     __slots__ = ("_at", "_digits")
 
     def __init__(self) -> None:
-        self._digits = b""
+        self._digits = ""
         self._at = 0
 
     def __call__(self) -> bytes:
         at = self._at
         if at + 32 > len(self._digits):
-            self._digits = os.urandom(_POOL_SIZE).hex().encode()
+            self._digits = os.urandom(_POOL_SIZE).hex()
             at = 0
         self._at = at + 32
-        d = self._digits
-        variant = b"89ab"[d[at + 16] & 3 : (d[at + 16] & 3) + 1]
-        return b"%b-%b-4%b-%b%b-%b" % (
-            d[at : at + 8],
-            d[at + 8 : at + 12],
-            d[at + 13 : at + 16],
-            variant,
-            d[at + 17 : at + 20],
-            d[at + 20 : at + 32],
-        )
+        d = self._digits[at : at + 32]
+        return f"{d[:8]}-{d[8:12]}-4{d[13:16]}-{_VARIANT[d[16]]}{d[17:20]}-{d[20:]}".encode()
 
 
 class Recover:
