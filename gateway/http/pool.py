@@ -17,6 +17,7 @@ from gateway.service import spawn
 from gateway.telemetry.metrics import Registry
 
 from .client import ClientConnection
+from .heads import Heads, ResponseHead
 from .origin import Origin
 
 TICK = 0.01
@@ -80,6 +81,7 @@ class Pool:
     ) -> None:
         self.origin = origin
         self.max_body = max_body
+        self.heads: Heads[ResponseHead] = Heads()
         self._name = name
         self.connect_timeout = 5.0
         self.idle: dict[ClientConnection, None] = {}

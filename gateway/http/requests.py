@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import NamedTuple
 
 import httptools
 import msgspec
@@ -24,6 +23,7 @@ from gateway.errors import (
 from gateway.message import Headers, Request
 
 from .head import body_follows, check_authority, combined, expects_continue, replay, rewritten
+from .heads import Heads, RequestHead
 from .wire import MAX_TARGET, REQUEST_LINE, nominated, requested_timeout
 
 START, HEAD, BODY = range(3)
@@ -43,12 +43,13 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     """Minor HTTP version: 0 or 1."""
 
 
-class ReaderLimits(NamedTuple):
-    """Bytes, bytes and a count, as in ``server.limits``."""
+class ReaderLimits(msgspec.Struct, frozen=True):
+    """Bytes, bytes and a count, as in ``server.limits``; and the heads that were found to keep to them."""
 
     body: int
     head: int
     fields: int
+    heads: Heads[RequestHead] = msgspec.field(default_factory=Heads)
 
 
 class RequestReader:
@@ -63,6 +64,7 @@ class RequestReader:
         "_minor",
         "_parser",
         "_persistent",
+        "_plain",
         "_replay",
         "_target",
         "_timeout",
@@ -94,6 +96,7 @@ class RequestReader:
         self._unread: list[bytes] = []
         self._wire = 0
         self._persistent = True
+        self._plain = False
         self._timeout: float | None = None
 
     def feed(self, data: bytes) -> None:
@@ -102,11 +105,30 @@ class RequestReader:
         ``b""`` goes on with that rest. Raises the GatewayError to refuse the client with.
         """
         if len(data) <= SLICE and not self._unread:
-            self._parse(data)
+            if self.state != START or self._held or self.arrived or not self._persistent:
+                self._parse(data)
+            else:
+                self._parse_whole(data)
             return
         self._unread += [data[at : at + SLICE] for at in range(0, len(data), SLICE)]
         while self._unread and not self.arrived:
             self._parse(self._unread.pop(0))
+
+    def _parse_whole(self, data: bytes) -> None:
+        """Bytes that begin with a head: most often they are one whole request, with a head that is known."""
+        end = data.find(b"\r\n\r\n") + 4
+        head, length = data[:end], len(data) - end
+        known = self.limits.heads.get(head)
+        if known is not None and known.length == length:
+            request = Request(known.method, known.target, known.headers.copy(), data[end:])
+            self.arrived.append(Arrival(request, True, 1))
+            return
+        self._parse(data)
+        if self._plain and self.state == START and len(self.arrived) == 1:
+            request = self.arrived[0].request
+            if len(request.body) == length and self.arrived[0].persistent:
+                parsed = RequestHead(request.method, request.target, request.headers.copy(), length)
+                self.limits.heads.learn(head, parsed)
 
     @property
     def behind(self) -> bool:
@@ -267,6 +289,7 @@ class RequestReader:
         if follows and parser.should_upgrade():
             self._replay = replay(parser.get_method(), fields, parser.should_keep_alive())
         self._timeout = requested_timeout(fields)
+        self._plain = minor == 1 and b"transfer-encoding" not in fields and self._timeout is None and not self.expects
         given = fields.get(b"x-request-id")
         self._id = b"" if given is None else given or b"?"  # an empty one is there, and as good as a malformed one
         connection = fields.get(b"connection")

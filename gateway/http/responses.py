@@ -11,6 +11,7 @@ import httptools
 from gateway.errors import UpstreamProtocolError
 from gateway.message import Headers, Response
 
+from .heads import Heads, ResponseHead
 from .wire import NO_BODY, NOT_RETURNED, joined, nominated
 
 MAX_INTERIM = 16
@@ -29,10 +30,12 @@ class ResponseReader:
         "_body",
         "_head_only",
         "_headers",
+        "_heads",
         "_held",
         "_interim",
         "_max_body",
         "_parser",
+        "_plain",
         "_status",
         "_wire",
         "persistent",
@@ -41,8 +44,9 @@ class ResponseReader:
         "until_close",
     )
 
-    def __init__(self, max_body: int) -> None:
+    def __init__(self, max_body: int, heads: Heads[ResponseHead]) -> None:
         self._max_body = max_body
+        self._heads = heads
         self._parser = httptools.HttpResponseParser(self)
         self.expect(head_only=False)
 
@@ -55,6 +59,7 @@ class ResponseReader:
         self._status = 0
         self._wire = 0
         self._interim = 0
+        self._plain = False
         self.started = False
         """True once a byte of an answer was seen: from then on the request must not be sent again."""
         self.persistent = False
@@ -66,6 +71,26 @@ class ResponseReader:
     def feed(self, data: bytes) -> None:
         """Take what the backend sent. Raises UpstreamProtocolError."""
         self.started = True
+        if self._wire or self._held or self._head_only:
+            self._parse(data)
+        else:
+            self._parse_whole(data)
+
+    def _parse_whole(self, data: bytes) -> None:
+        """Bytes that begin with a head: most often they are one whole answer, with a head that is known."""
+        end = data.find(b"\r\n\r\n") + 4
+        head, length = data[:end], len(data) - end
+        known = self._heads.get(head)
+        if known is not None and known.length == length:
+            self.persistent = True
+            self.response = Response(known.status, known.headers.copy(), data[end:])
+            return
+        self._parse(data)
+        response = self.response
+        if response is not None and self.persistent and self._plain and len(response.body) == length:
+            self._heads.learn(head, ResponseHead(response.status, response.headers.copy(), length))
+
+    def _parse(self, data: bytes) -> None:
         if not self._wire and not (data := self._starting(data)):
             return
         self._wire += len(data)
@@ -182,8 +207,13 @@ class ResponseReader:
             self.persistent = self.persistent and coding is None and (status == 304 or length is None)
         elif length is None:
             self.until_close = coding is None
-        elif int(length) > self._max_body:
-            raise UpstreamProtocolError(f"the answer of {int(length)} bytes exceeds {self._max_body} bytes")
+        else:
+            self._plain = not self._interim
+            self._check_length(int(length))
+
+    def _check_length(self, length: int) -> None:
+        if length > self._max_body:
+            raise UpstreamProtocolError(f"the answer of {length} bytes exceeds {self._max_body} bytes")
 
     def _complete_head(self, length: bytes | None) -> None:
         """The answer to HEAD ends here; llhttp, and many a backend, think that the body it announces follows."""

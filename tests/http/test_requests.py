@@ -347,7 +347,7 @@ class TestLimits:
             assert refusal(pieces).status == 431
 
     def test_body(self) -> None:
-        limits = LIMITS._replace(body=10)
+        limits = ReaderLimits(body=10, head=60 << 10, fields=100)
         assert read([CHUNKED + chunked(b"a" * 10, 3)], limits)[0].body == b"a" * 10
         for pieces in deliveries(CHUNKED + chunked(b"a" * 11, 3)):
             assert refusal(pieces, limits).status == 413
