@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -20,6 +21,15 @@ def cores() -> tuple[int | None, int | None]:
     """The core of the contestant and that of the load and the backends; None twice where they cannot be kept apart."""
     free = sorted(os.sched_getaffinity(0))
     return (free[0], free[1]) if len(free) > 1 and shutil.which("taskset") else (None, None)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that nobody listens on at the moment."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(sock.getsockname()[1]) for sock in sockets]
+    for sock in sockets:
+        sock.close()
+    return ports
 
 
 def output(command: list[str]) -> str:
@@ -46,17 +56,28 @@ class Process:
         """User and system time so far, of the whole session; what has ended in it is not counted."""
         return sum(_cpu_ticks(Path(entry)) for entry in _session(self._child.pid)) / TICK
 
+    @property
+    def workers(self) -> list[int]:
+        """The processes that it has started."""
+        return [pid for entry in _session(self._child.pid) if (pid := int(entry.name)) != self._child.pid]
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
     def stop(self) -> None:
         """Ask, wait a little, insist."""
-        self._signal(signal.SIGTERM)
         try:
+            self.signal(signal.SIGTERM)
             self._child.wait(timeout=3)
         except subprocess.TimeoutExpired:
             pass
-        self._signal(signal.SIGKILL)
-        self._child.wait(timeout=3)
+        finally:
+            self.signal(signal.SIGKILL)
+            self._child.wait(timeout=3)
 
-    def _signal(self, number: signal.Signals) -> None:
+    def signal(self, number: signal.Signals) -> None:
+        """To all of the session."""
         try:
             os.killpg(self._child.pid, number)
         except ProcessLookupError:

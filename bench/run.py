@@ -3,52 +3,98 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
+import re
 import shutil
 import signal
 import sys
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 
 from cases import CASES
+from claims import verdicts
+from outcome import Bench, Measured, Outcome, Plan
 from peers import PEERS
-from report import save, table
-from runner import Plan, measure
+from report import as_json, document, save
 
 RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> None:
     options = _options()
-    for needed in ("wrk", "nginx"):
+    if options.list:
+        print("\n".join(f"{case.name:<24}{case.title}" for case in CASES))
+        return
+    for needed in ("wrk", "nginx", "openssl"):
         if shutil.which(needed) is None:
-            sys.exit(f"bench: {needed} is not installed: apt install wrk nginx (haproxy, too, to compare with it)")
-    # TERM unwinds the stack as Ctrl-C does, so that no child outlives the run.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    plan = Plan(1, 1, 0.5) if options.quick else Plan(options.rounds, options.seconds, options.warm_up)
-    wanted = [peer for peer in PEERS if not options.peers or peer.name in options.peers]
-    present = [peer for peer in wanted if not peer.missing()]
-    missing = [peer.name for peer in wanted if peer.missing()]
-    for case in CASES:
-        with tempfile.TemporaryDirectory(prefix="bench-") as directory:
-            samples = measure(case, present, plan, Path(directory), lambda line: print(line, file=sys.stderr))
-        print(table(case, samples, missing))
-        save(options.output or _path(case.name), case, plan, samples, {peer.name: peer.version() for peer in present})
+            sys.exit(
+                f"bench: {needed} is not installed: apt install wrk nginx openssl (haproxy, too, to compare with it)"
+            )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    _run(options)
+
+
+def _end(number: int, frame: object) -> None:
+    """Unwind the stack, once and undisturbed, so that no child outlives the run."""
+    for known in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(known, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
+def _run(options: argparse.Namespace) -> None:
+    plan = _plan(options)
+    outcomes = []
+    for case in (case for case in CASES if not options.only or case.name in options.only):
+        outcomes.append(_measured(case, plan, frozenset(options.peers or ())))
+        print(outcomes[-1].table(), flush=True)
+    found = verdicts({outcome.name: outcome.figures for outcome in outcomes})
+    print("### claims\n", *(f"- {verdict.line()}" for verdict in found), sep="\n")
+    versions = {peer.name: peer.version() for peer in PEERS if not peer.missing()}
+    path = options.output or _path(options)
+    if path is not None:
+        save(path, as_json(document(plan, outcomes, found, versions)))
+
+
+def _measured(case: Measured, plan: Plan, only: frozenset[str]) -> Outcome:
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+        Path(directory).chmod(0o755)  # started by root, nginx reads its files as nobody
+        return case.run(Bench(plan, Path(directory), lambda line: print(line, file=sys.stderr, flush=True), only))
+
+
+def _plan(options: argparse.Namespace) -> Plan:
+    if options.quick:
+        return Plan(rounds=1, seconds=1, warm_up=0, soak=min(options.soak, 4))
+    return Plan(options.rounds, options.seconds, options.warm_up, options.soak)
+
+
+def _path(options: argparse.Namespace) -> Path | None:
+    """A whole run is kept under the version it measured; a part of one only where ``--output`` says so."""
+    whole = not (options.quick or options.only or options.peers)
+    return RESULTS / f"{importlib.metadata.version('inference-gateway')}.json" if whole else None
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="how often each peer is measured (default: 5)")
-    parser.add_argument("--seconds", type=float, default=5, help="for how long each time (default: 5)")
-    parser.add_argument("--warm-up", type=float, default=2, help="load before that, not counted (default: 2)")
-    parser.add_argument("--quick", action="store_true", help="one round of one second: does everything still run?")
-    parser.add_argument("--peers", nargs="+", choices=[peer.name for peer in PEERS], help="only these")
-    parser.add_argument("--output", type=Path, help="where the JSON goes (default: bench/results/<case>-<time>.json)")
+    parser.add_argument("--list", action="store_true", help="name the cases and end")
+    parser.add_argument("--only", nargs="+", metavar="CASE", choices=[case.name for case in CASES], help="only these")
+    parser.add_argument("--peers", nargs="+", choices=[peer.name for peer in PEERS], help="only these, in every case")
+    parser.add_argument("--quick", action="store_true", help="everything once, a second each: does it still run?")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured (default: 3)")
+    parser.add_argument("--seconds", type=float, default=3, help="for how long each time (default: 3)")
+    parser.add_argument("--warm-up", type=float, default=1, help="load before that, not counted (default: 1)")
+    parser.add_argument("--soak", type=_seconds, default=30.0, help="watch memory for so long: 30s, 10m (default: 30s)")
+    parser.add_argument(
+        "--output", type=Path, help="where the JSON goes (default: a whole run to results/VERSION.json)"
+    )
     return parser.parse_args()
 
 
-def _path(name: str) -> Path:
-    return RESULTS / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"(\d+)(s|m|h)", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"'{text}' is no duration such as 30s or 10m")
+    return int(found[1]) * {"s": 1.0, "m": 60.0, "h": 3600.0}[found[2]]
 
 
 if __name__ == "__main__":

@@ -53,11 +53,11 @@ def end_to_end(headers: aiohttp.typedefs.LooseHeaders) -> dict[str, str]:
 def main(port: str, *backends: str) -> None:
     pairs = [backend.split("=") for backend in backends]
     proxy = Proxy([(f"http://127.0.0.1:{port}", int(weight)) for port, weight in pairs])
-    app = web.Application()
+    app = web.Application(client_max_size=64 << 20)
     app.cleanup_ctx.append(proxy.client)
     app.router.add_route("*", "/{path:.*}", proxy.forward)
     loop = uvloop.new_event_loop()
-    web.run_app(app, host="127.0.0.1", port=int(port), access_log=None, print=None, loop=loop)
+    web.run_app(app, host="127.0.0.1", port=int(port), access_log=None, print=None, loop=loop, backlog=4096)
 
 
 if __name__ == "__main__":

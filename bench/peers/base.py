@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from graphs import Graph, splitter
 from processes import Process, output
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How the gateway is configured; the peers have only one way to do the work, and ignore it."""
+
+    graph: Graph = splitter
+    language: str = "jmespath"
+    tls: bool = False
+    server: Mapping[str, object] = field(default_factory=dict)
+    """Keys of ``server`` besides the listener."""
+    workers: int = 1
 
 
 @dataclass(frozen=True)
@@ -20,6 +34,7 @@ class Work:
     """Port and weight of each."""
     directory: Path
     """For the peer's own files; gone after the run."""
+    setup: Setup = Setup()
 
 
 class Peer:
@@ -50,8 +65,9 @@ class Peer:
         """Write what files it needs and say what to run."""
         raise NotImplementedError
 
-    def start(self) -> None:
-        self.process = Process(self.command(), self.core, self.work.directory / f"{self.name}.log")
+    def start(self, command: list[str] | None = None) -> None:
+        """Run ``command``, its own one if none is given."""
+        self.process = Process(command or self.command(), self.core, self.work.directory / f"{self.name}.log")
 
     def stop(self) -> None:
         if self.process is not None:

@@ -106,7 +106,7 @@ async def main(port: str, *pairs: str) -> None:
     ports, weights = zip(*(map(int, pair.split("=")) for pair in pairs), strict=True)
     backends, cumulative = [Backend(port) for port in ports], list(accumulate(weights))
     server = await asyncio.get_running_loop().create_server(
-        lambda: Client(backends, cumulative), "127.0.0.1", int(port)
+        lambda: Client(backends, cumulative), "127.0.0.1", int(port), backlog=4096
     )
     await server.serve_forever()
 

@@ -7,7 +7,7 @@ from .base import Peer
 CONFIG = """\
 global
   nbthread 1
-  maxconn 4096
+  maxconn 8192
 defaults
   mode http
   timeout connect 5s
@@ -15,7 +15,7 @@ defaults
   timeout server 60s
   http-reuse always
 frontend front
-  bind 127.0.0.1:{port}
+  bind 127.0.0.1:{port} backlog 4096
   default_backend models
 backend models
   balance roundrobin

@@ -6,45 +6,57 @@ import importlib.metadata
 import sys
 from pathlib import Path
 
+import yaml
+from processes import output
+
 from .base import Peer
 
 HERE = Path(__file__).parent
 
-CONFIG = """\
-server:
-  listen: 127.0.0.1:{port}
-  workers: 1
-  drain: {{delay: 0s, timeout: 1s}}
-admin: {{listen: "unix:{directory}/admin.sock"}}
-backends:
-{backends}
-graphs:
-  iris:
-    nodes:
-      root:
-        routerType: Splitter
-        steps:
-{steps}
-"""
+OPENSSL = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+ONE_DAY = ["-days", "1", "-subj", "/CN=localhost"]
 
 
 class Gateway(Peer):
     name = "gateway"
     program = sys.executable
 
+    @property
+    def url(self) -> str:
+        return f"http{'s' if self.work.setup.tls else ''}://127.0.0.1:{self.work.port}"
+
     @classmethod
     def version(cls) -> str:
         return f"{importlib.metadata.version('inference-gateway')} {_python()}"
 
     def command(self) -> list[str]:
-        ports = self.work.backends
-        config = CONFIG.format(
-            port=self.work.port,
-            directory=self.work.directory,
-            backends="\n".join(f"  b{port}: {{url: 'http://127.0.0.1:{port}', model: iris}}" for port, _ in ports),
-            steps="\n".join(f"        - {{backend: b{port}, weight: {weight}}}" for port, weight in ports),
-        )
-        return [sys.executable, "-m", "gateway", "run", "-c", self.file("gateway.yaml", config)]
+        return [sys.executable, "-m", "gateway", "run", "-c", self.file("gateway.yaml", yaml.safe_dump(self.config()))]
+
+    def config(self) -> dict[str, object]:
+        """The whole configuration, as YAML holds it."""
+        work, setup = self.work, self.work.setup
+        server: dict[str, object] = {"listen": f"127.0.0.1:{work.port}", "workers": setup.workers}
+        server |= {"drain": {"delay": "0s", "timeout": "1s"}, **setup.server}
+        if setup.tls:
+            server["tls"] = _certificate(work.directory)
+        graph = {"conditionLanguage": setup.language, "nodes": setup.graph([weight for _, weight in work.backends])}
+        return {
+            "server": server,
+            "admin": {"listen": f"unix:{work.directory}/admin.sock"},
+            "backends": {
+                f"b{number}": {"url": f"http://127.0.0.1:{port}", "model": "iris"}
+                for number, (port, _) in enumerate(work.backends)
+            },
+            "graphs": {"iris": graph},
+        }
+
+
+def _certificate(directory: Path) -> dict[str, str]:
+    """Made on the spot, good for a day; gives ``server.tls``."""
+    key, certificate = f"{directory}/key.pem", f"{directory}/certificate.pem"
+    if not Path(certificate).exists():
+        output([*OPENSSL, *ONE_DAY, "-keyout", key, "-out", certificate])
+    return {"certFile": certificate, "keyFile": key}
 
 
 class Script(Peer):
