@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .pool import Pool
 
 _LARGE = 64 << 10
+_BODILESS = frozenset((b"GET", b"HEAD", b"OPTIONS", b"DELETE"))
+"""Methods that need not say that they have no body (RFC 9110 section 8.6)."""
 
 
 class ClientConnection(asyncio.Protocol):
@@ -54,17 +56,13 @@ class ClientConnection(asyncio.Protocol):
         self._resendable = resendable
         self.deadline = request.deadline
         method, body = request.method, request.body
-        self._reader.expect(head_only=method == b"HEAD")
-        parts = [method, b" ", request.target, self._pool.host_field, encode_fields(request.headers)]
-        if body or method not in (b"GET", b"HEAD", b"OPTIONS", b"DELETE"):
-            parts.append(b"content-length: %d\r\n\r\n" % len(body))
-        else:
-            parts.append(b"\r\n")
+        self._reader.expect(method == b"HEAD")
+        length = b"" if not body and method in _BODILESS else b"content-length: %d\r\n" % len(body)
+        head = (method, b" ", request.target, self._pool.host_field, encode_fields(request.headers), length, b"\r\n")
         if len(body) < _LARGE:
-            parts.append(body)
-            transport.write(b"".join(parts))
+            transport.write(b"".join((*head, body)))
         else:
-            transport.writelines((b"".join(parts), body))
+            transport.writelines((b"".join(head), body))
 
     @property
     def abandoned(self) -> bool:

@@ -104,7 +104,7 @@ class Pool:
 
     def __call__(self, request: Request) -> Awaitable[Response]:
         if not self.idle:
-            return self._connect_and_send(request)
+            return spawn(self._connect_and_send(request), awaited=True)
         connection, _ = self.idle.popitem()
         waiter: asyncio.Future[Response] = self._sweeper.loop.create_future()
         self._send(connection, request, waiter, idle=True)

@@ -50,7 +50,7 @@ class ResponseReader:
         self._parser = httptools.HttpResponseParser(self)
         self.expect(head_only=False)
 
-    def expect(self, *, head_only: bool) -> None:
+    def expect(self, head_only: bool) -> None:
         """Get ready for the answer to the next request. ``head_only``: it was HEAD, so its answer has no body."""
         self._head_only = head_only
         self._headers: Headers = []

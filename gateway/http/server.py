@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Awaitable, Coroutine
 from math import inf
 from typing import TYPE_CHECKING, cast
 
@@ -18,6 +17,7 @@ from gateway.errors import Abandoned, GatewayError, RequestTimeout
 from gateway.message import Response
 from gateway.problem import problem
 
+from .drive import Drive
 from .halfclose import Probe
 from .requests import BODY, Arrival, RequestReader
 from .wire import CONTINUE, NO_BODY, STATUS_LINES, encode_fields
@@ -61,7 +61,7 @@ class ServerConnection(asyncio.Protocol):
         self._server = server
         self._reader = RequestReader(server.reader_limits, server.loop.time)
         self._transport: asyncio.Transport | None = None
-        self._call: asyncio.Future[Response] | None = None
+        self._call = Drive(server.loop, self._answered)
         self._refusal: GatewayError | None = None
         self._answering = False
         self._persistent = True
@@ -125,12 +125,7 @@ class ServerConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
         self._server.closed(self)
-        self._cancel()
-
-    def _cancel(self) -> None:
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
+        self._call.cancel()
 
     def pause_writing(self) -> None:
         assert self._transport is not None
@@ -173,23 +168,20 @@ class ServerConnection(asyncio.Protocol):
         self._head_only = request.method == b"HEAD"
         self._phase = _ANSWERING
         self.deadline = inf
-        self._call = call = _future(self._server.app(request), self._server.loop)
-        call.add_done_callback(self._answered)
+        self._call.begin(self._server.app(request))
         if self._reader.behind:
             self._pause()
 
-    def _answered(self, call: asyncio.Future[Response]) -> None:
-        self._call = None
+    def _answered(self, response: Response | None, error: BaseException | None) -> None:
         if self._transport is None or self._finished:
             return
-        if call.cancelled():
-            self._transport.abort()
-        elif (error := call.exception()) is None:
-            self._write(call.result())
+        if response is not None:
+            self._write(response)
         elif isinstance(error, Abandoned):
             self._finish()
         else:
-            log.error("a request ended without an answer", exc_info=error)
+            if not isinstance(error, asyncio.CancelledError):
+                log.error("a request ended without an answer", exc_info=error)
             self._transport.abort()
 
     def _write(self, response: Response) -> None:
@@ -213,19 +205,14 @@ class ServerConnection(asyncio.Protocol):
         """The head of an answer, with the only framing that it has (RFC 9112 section 6)."""
         status = response.status
         fields = encode_fields(response.headers)
-        parts = [STATUS_LINES[status], fields]
-        if self._head_only and not response.body:
-            pass  # what the answer to GET would have is known to the backend alone, and is in the headers if it said
-        elif status not in NO_BODY:
-            parts.append(b"content-length: %d\r\n" % len(response.body))
+        # What the answer to HEAD leaves out the backend alone knows; if it said how long it is, the headers say so.
+        lengthless = status in NO_BODY or (self._head_only and not response.body)
+        length = b"" if lengthless else b"content-length: %d\r\n" % len(response.body)
+        connection = b"" if self._minor else b"connection: keep-alive\r\n"
         if closing:
-            parts.append(b"connection: close\r\n")
-        elif not self._minor:
-            parts.append(b"connection: keep-alive\r\n")
-        if b"\r\ndate: " not in fields and not fields.startswith(b"date: "):
-            parts.append(self._server.date_field)
-        parts.append(b"\r\n")
-        return b"".join(parts)
+            connection = b"connection: close\r\n"
+        date = b"" if b"\r\ndate: " in fields or fields.startswith(b"date: ") else self._server.date_field
+        return b"".join((STATUS_LINES[status], fields, length, connection, date, b"\r\n"))
 
     def _read_on(self) -> None:
         """Wait for the rest of a request, or for the next one."""
@@ -262,7 +249,7 @@ class ServerConnection(asyncio.Protocol):
         transport = self._transport
         assert transport is not None
         self._finished = True
-        self._cancel()
+        self._call.cancel()
         self._unsent = sys.maxsize
         self.deadline = self._server.now + LINGER
         if self._eof or not (self._refusal or self._reader.behind or self._reader.started or not self._reading):
@@ -310,9 +297,3 @@ class ServerConnection(asyncio.Protocol):
         else:
             log.info("client does not read its answer; connection closed with %d bytes unsent", unsent)
             transport.abort()
-
-
-def _future(call: Awaitable[Response], loop: asyncio.AbstractEventLoop) -> asyncio.Future[Response]:
-    if isinstance(call, asyncio.Future):
-        return call
-    return loop.create_task(cast(Coroutine[None, None, Response], call))

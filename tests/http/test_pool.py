@@ -260,7 +260,7 @@ async def test_a_closed_pool_lets_its_last_calls_end_and_keeps_their_deadlines(s
         go_on.clear()
         heard.clear()
         pool = make(sweeper, model.url)
-        late = asyncio.create_task(pool(ask(deadline=soon(0.1))))  # type: ignore[arg-type]
+        late = asyncio.ensure_future(pool(ask(deadline=soon(0.1))))  # type: ignore[arg-type]
         await heard.wait()
         pool.close()
         with pytest.raises(UpstreamTimeout):
