@@ -2,9 +2,9 @@
 
     .venv/bin/python bench/layers.py [--quick] [--json]
 
-Nanoseconds of processor time, the best of several passes: what the code costs, not what the machine does meanwhile. A layer
-is called around a service that has its answer ready, and what the same call costs without the layer is taken off. The
-whole path runs from the bytes of 64 clients to the bytes of their answers, with a backend that answers in the event
+Nanoseconds of processor time, the best of several passes: what the code costs, not what the machine does meanwhile. A
+layer is called around a service that has its answer ready, and what the same call costs without the layer is taken off.
+The whole path runs from the bytes of 64 clients to the bytes of their answers, with a backend that answers in the event
 loop's next round; there it is the mean of a request. All that is missing is the kernel.
 """
 
