@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import graphs
+from latency import Latency
 from load import Traffic
+from memory import Memory
 from outcome import Measured
-from peers import PEERS, Setup
+from peers import PEERS, Gateway, Haproxy, Nginx, Setup
 from reload import Reload
 from start import Start
 from throughput import Entry, Throughput
@@ -16,6 +18,10 @@ MIB = 1 << 20
 ALL = tuple(Entry(peer.name, peer, Setup(graphs.pass_through)) for peer in PEERS)
 SPLITTING = tuple(Entry(peer.name, peer) for peer in PEERS)
 REFERENCES = ("haproxy", "aiohttp_proxy", "floor")
+
+REQUEST_ID = ("x-request-id", "0f8fad5b-d9cb-469f-a165-70867728950e")
+VIA = ("x-forwarded-for", "192.0.2.1")
+FORWARDED = {"headers": {"propagate": ["^x-forwarded-for$"]}}
 
 CONNECTIONS = tuple(
     Throughput(f"pass-through-{n}", f"one backend, 100 B, connections: {n}", ALL, REFERENCES, Traffic(n))
@@ -56,12 +62,40 @@ SIZES = Throughput(
     ("10 nodes",),
 )
 
+FEATURES = Throughput(
+    "features",
+    "what a feature costs on top of the pass-through, 64 connections; all in the gateway",
+    (
+        Entry("bare", setup=Setup(graphs.pass_through)),
+        Entry("x-request-id sent", setup=Setup(graphs.pass_through), traffic=Traffic(headers=(REQUEST_ID,))),
+        Entry("a new traceparent each", setup=Setup(graphs.pass_through), traffic=Traffic(fresh_heads=True)),
+        Entry("TLS on the listener", setup=Setup(graphs.pass_through, tls=True)),
+        Entry("x-forwarded-for", setup=Setup(graphs.pass_through, server=FORWARDED), traffic=Traffic(headers=(VIA,))),
+        Entry("maxInFlight", setup=Setup(graphs.pass_through, server={"limits": {"maxInFlight": 10_000}})),
+    ),
+    ("bare",),
+    note="The cost of a feature is its µs CPU less those of the bare pass-through, whose clients send no x-request-id.",
+)
+
+WORKERS = Throughput(
+    "workers",
+    "processes of the gateway, 64 connections",
+    tuple(Entry(f"{count} workers", setup=Setup(graphs.pass_through, workers=count)) for count in (1, 2)),
+    ("1 workers",),
+    note="All workers share the one core: the load and the backend need the other. This shows what a second process "
+    "costs, not how the gateway scales.",
+)
+
 CASES: tuple[Measured, ...] = (
     *CONNECTIONS,
     *BODIES,
     SPLITTER,
     NODES,
     SIZES,
+    FEATURES,
+    WORKERS,
+    Latency("latency", "added to a direct call, open loop, 64 connections, 100 B", (Gateway, Haproxy, Nginx)),
+    Memory("memory", "one worker, 2,000 idle connections, 64 requests of 1 MiB, a soak of mixed load"),
     Reload("reload", "a new configuration every second, under 5,000 requests a second; Splitter 90/10"),
     Start("start", "from exec to the first answer"),
 )

@@ -68,9 +68,9 @@ CLAIMS = (
     ),
     Claim(
         "added p99 at half the gateway's capacity x haproxy's",
-        ("latency", "gateway at 50 % of the gateway", "added_p99_ms"),
+        ("latency", "gateway at 50 % of its own", "added_p99_ms"),
         at_most=2,
-        over=("latency", "haproxy at 50 % of the gateway", "added_p99_ms"),
+        over=("latency", "haproxy at 50 % of gateway", "added_p99_ms"),
     ),
     Claim("an idle worker (RSS)", ("memory", "idle worker", "rss_mib"), at_most=60, unit=" MiB"),
     Claim("an idle client connection", ("memory", "idle connection", "kib_each"), at_most=12, unit=" KiB"),

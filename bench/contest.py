@@ -18,10 +18,12 @@ Backends = Sequence[tuple[int, int]]
 
 
 @contextmanager
-def backends(weights: Sequence[int], traffic: Traffic, directory: Path) -> Iterator[Backends]:
-    """One backend for each weight, on the core of the load."""
+def backends(
+    weights: Sequence[int], traffic: Traffic, directory: Path, flags: Sequence[str] = ()
+) -> Iterator[Backends]:
+    """One backend for each weight, on the core of the load; ``flags`` are those of sink.py."""
     ports = free_ports(len(weights))
-    running = [Process(command, cores()[1], log) for command, log in _commands(ports, traffic, directory)]
+    running = [Process(command, cores()[1], log) for command, log in _commands(ports, traffic, directory, flags)]
     try:
         for port in ports:
             wait_until_up(f"http://127.0.0.1:{port}")
@@ -31,12 +33,14 @@ def backends(weights: Sequence[int], traffic: Traffic, directory: Path) -> Itera
             process.stop()
 
 
-def _commands(ports: Sequence[int], traffic: Traffic, directory: Path) -> Iterator[tuple[list[str], Path]]:
+def _commands(
+    ports: Sequence[int], traffic: Traffic, directory: Path, flags: Sequence[str]
+) -> Iterator[tuple[list[str], Path]]:
     if traffic.up <= 1024:  # what nginx throws away at no cost
         yield stub_command(list(ports), directory, traffic.down), directory / "stub.log"
         return
     for port in ports:
-        yield [sys.executable, str(HERE / "sink.py"), str(port)], directory / f"sink-{port}.log"
+        yield [sys.executable, str(HERE / "sink.py"), str(port), *flags], directory / f"sink-{port}.log"
 
 
 @contextmanager

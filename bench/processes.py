@@ -38,6 +38,13 @@ def output(command: list[str]) -> str:
     return done.stdout.strip()
 
 
+def resident(pid: int) -> tuple[int, int]:
+    """RSS and PSS of a process, in bytes."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    found = {name: int(rest.split()[0]) << 10 for name, _, rest in (line.partition(":") for line in lines[1:])}
+    return found["Rss"], found["Pss"]
+
+
 class Process:
     """A running child; ``log`` gets what it says."""
 

@@ -1,6 +1,7 @@
 """A backend that reads the whole body of each request before it answers; nginx would answer at the head.
 
-It knows what the peers send and no more: a head in one piece, with a content-length. A `--hold` never answers.
+It knows what the peers send and no more: a head in one piece, with a content-length. With `--hold` it answers small
+requests only, and leaves those of more than 64 KiB waiting.
 
 Usage: sink.py PORT [--hold]
 """
@@ -8,6 +9,7 @@ Usage: sink.py PORT [--hold]
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import sys
 
@@ -23,10 +25,11 @@ class Sink(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, reply: bytes) -> None:
+    def __init__(self, reply: bytes, longest: float) -> None:
         self.reply = reply
+        self.longest = longest
         self.head = b""
-        self.left = 0
+        self.length = self.left = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
@@ -39,16 +42,18 @@ class Sink(asyncio.Protocol):
                 return
             self.head = b""
             length = LENGTH.search(head)
-            self.left = int(length[1]) if length else 0
+            self.left = self.length = int(length[1]) if length else 0
         self.left -= len(data)
-        if not self.left and self.reply:
+        if not self.left and self.length <= self.longest:
             self.transport.write(self.reply)
 
 
 async def main(port: str, *flags: str) -> None:
     small = answer(int(port), 100)
-    reply = b"" if "--hold" in flags else TOP % len(small) + small
-    server = await asyncio.get_running_loop().create_server(lambda: Sink(reply), "127.0.0.1", int(port), backlog=4096)
+    reply, longest = TOP % len(small) + small, 64 << 10 if "--hold" in flags else math.inf
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Sink(reply, longest), "127.0.0.1", int(port), backlog=4096
+    )
     await server.serve_forever()
 
 

@@ -7,4 +7,4 @@ from .python import AiohttpProxy, Floor, Gateway
 
 PEERS: tuple[type[Peer], ...] = (Gateway, Haproxy, Nginx, Floor, AiohttpProxy)
 
-__all__ = ["PEERS", "Peer", "Setup", "Work", "stub_command"]
+__all__ = ["PEERS", "Gateway", "Haproxy", "Nginx", "Peer", "Setup", "Work", "stub_command"]
