@@ -53,12 +53,9 @@ class Drive:
             self._waits_for = None
             self._ended(None, error)
         else:
-            self._wait(future)
-
-    def _wait(self, future: asyncio.Future[Any] | None) -> None:
-        if future is None:  # asyncio.sleep(0)
-            self._call_soon(self._resume, None)
-        else:
+            if future is None:  # asyncio.sleep(0)
+                self._call_soon(self._resume, None)
+                return
             # What a Task does with a future that the coroutine it runs awaits (asyncio/tasks.py).
             future._asyncio_future_blocking = False
             self._waits_for = future

@@ -181,7 +181,7 @@ class RequestReader:
     @property
     def started(self) -> bool:
         """True while a request has begun but is not complete."""
-        return self.state != START or bool(self._held.strip(b"\r\n"))
+        return self.state != START or (self._held != b"" and self._held.strip(b"\r\n") != b"")
 
     def _ignore_upgrade(self) -> None:
         """Go on in HTTP/1.1, as RFC 9110 section 7.8 lets a server do; llhttp stops at every Upgrade.

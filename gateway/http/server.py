@@ -148,7 +148,7 @@ class ServerConnection(asyncio.Protocol):
         if self._clogged or self._finished or self._transport is None:
             return
         reader = self._reader
-        if reader.behind and not reader.arrived and self._refusal is None:
+        if not reader.arrived and reader.behind and self._refusal is None:
             self._feed(b"")
         if reader.arrived:
             self._answer(reader.arrived.pop(0))
@@ -220,11 +220,12 @@ class ServerConnection(asyncio.Protocol):
         if reader.expects and self._transport is not None:
             reader.expects = False
             self._transport.write(CONTINUE)
-        phase = _IDLE if not reader.started else _BODY if reader.state == BODY else _HEAD
+        phase = _BODY if reader.state == BODY else _HEAD if reader.started else _IDLE
         if phase != self._phase:  # a phase has one deadline, however often a byte trickles in
             self._phase = phase
             self.deadline = server.now + server.patience[phase]
-        self._resume()
+        if not self._reading:
+            self._resume()
 
     def _resume(self) -> None:
         if not self._reading and self._transport is not None:

@@ -35,15 +35,17 @@ class Observe:
         self.inner = inner
         self._clock = clock
         self._graph = graph
-        self._in_flight = in_flight
+        self._in_flight = in_flight.cells
         self._duration = duration
         self._count = count
-        self._answers: dict[int, Counter] = {}
+        self._answers: dict[int, memoryview[float]] = {}
         self._answered(200)
 
     async def __call__(self, request: Request) -> Response:
         started = self._clock()
-        self._in_flight.add(1.0)
+        # The cells, and not the methods around them: those calls would be 2 % of a request.
+        in_flight = self._in_flight
+        in_flight[0] += 1.0
         try:
             response = await self.inner(request)
         except GatewayError as error:
@@ -57,15 +59,15 @@ class Observe:
             self._count(str(ClientClosed.status), ClientClosed.code).add(1.0)
             raise
         finally:
-            self._in_flight.add(-1.0)
+            in_flight[0] -= 1.0
             self._duration.observe(self._clock() - started)
-        (self._answers.get(response.status) or self._answered(response.status)).add(1.0)
+        (self._answers.get(response.status) or self._answered(response.status))[0] += 1.0
         return response
 
-    def _answered(self, status: int) -> Counter:
+    def _answered(self, status: int) -> memoryview[float]:
         outcome = "success" if status < 400 else "client_error" if status < 500 else "upstream_error"
-        counter = self._answers[status] = self._count(str(status), outcome)
-        return counter
+        cells = self._answers[status] = self._count(str(status), outcome).cells
+        return cells
 
 
 def observe_graph(registry: Registry, graph: str, clock: Clock = perf_counter) -> Layer:

@@ -35,17 +35,17 @@ _decode = msgspec.msgpack.Decoder(Series).decode
 class Counter:
     """A number that only grows."""
 
-    __slots__ = ("_cells",)
+    __slots__ = ("cells",)
 
     def __init__(self, cells: memoryview[float]) -> None:
-        self._cells = cells
+        self.cells = cells
 
     def add(self, n: float = 1.0) -> None:
-        self._cells[0] += n
+        self.cells[0] += n
 
     @property
     def value(self) -> float:
-        return self._cells[0]
+        return self.cells[0]
 
 
 class Gauge(Counter):
@@ -54,7 +54,7 @@ class Gauge(Counter):
     __slots__ = ()
 
     def set(self, x: float) -> None:
-        self._cells[0] = x
+        self.cells[0] = x
 
 
 class Histogram:
