@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+from contextlib import ExitStack
 
 from gateway.config.report import ConfigErrors
 from gateway.telemetry import logs
@@ -26,8 +27,12 @@ def run(options: Options) -> int:
     try:
         config = options.load(os.environ)
         workers = cores() if config.server.workers == "auto" else config.server.workers
-        admin = open_ports([config.admin.listen], 1)
-        ports = open_ports(config.server.listen, workers)
+        with ExitStack() as opened:
+            admin = open_ports([config.admin.listen], 1)
+            for port in admin:
+                opened.callback(port.close)
+            ports = open_ports(config.server.listen, workers)
+            opened.pop_all()  # from here on the gateway closes them
     except ConfigErrors as failure:
         for line in failure.errors:
             log.error("%s", line)

@@ -24,7 +24,7 @@ from gateway.message import Headers, Request
 
 from .head import body_follows, check_authority, combined, expects_continue, replay, rewritten
 from .heads import Heads, RequestHead
-from .wire import MAX_TARGET, REQUEST_LINE, nominated, requested_timeout
+from .wire import MAX_TARGET, REQUEST_LINE, extended, nominated, requested_timeout
 
 START, HEAD, BODY = range(3)
 
@@ -247,12 +247,7 @@ class RequestReader:
         body = self._body
         if len(body) + len(chunk) > self.limits.body:
             raise self._refuse(PayloadTooLarge(f"the body exceeds {self.limits.body} bytes"))
-        if not body:
-            self._body = chunk
-        elif isinstance(body, bytearray):  # and not a list of chunks: two bytes of body would take sixty of memory
-            body += chunk
-        else:
-            self._body = bytearray(body) + chunk
+        self._body = extended(body, chunk)
 
     def on_message_complete(self) -> None:
         if self._replay:

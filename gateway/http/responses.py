@@ -12,7 +12,7 @@ from gateway.errors import UpstreamProtocolError
 from gateway.message import Headers, Response
 
 from .heads import Heads, ResponseHead
-from .wire import NO_BODY, NOT_RETURNED, joined, nominated
+from .wire import NO_BODY, NOT_RETURNED, extended, joined, nominated
 
 MAX_INTERIM = 16
 """Interim (1xx) answers accepted before the final one."""
@@ -159,12 +159,8 @@ class ResponseReader:
             self.persistent = False
         elif len(body) + len(chunk) > self._max_body:
             raise UpstreamProtocolError(f"the answer exceeds {self._max_body} bytes")
-        elif not body:
-            self._body = chunk
-        elif isinstance(body, bytearray):  # and not a list of chunks: two bytes of body would take sixty of memory
-            body += chunk
         else:
-            self._body = bytearray(body) + chunk
+            self._body = extended(body, chunk)
 
     def on_message_complete(self) -> None:
         if self.response is not None:

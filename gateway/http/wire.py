@@ -115,6 +115,19 @@ def requested_timeout(fields: dict[bytes, bytes]) -> float | None:
     return None
 
 
+def extended(body: bytes | bytearray, chunk: bytes) -> bytes | bytearray:
+    """``body`` and ``chunk``, without copying the one chunk that most bodies are.
+
+    Not a list of chunks: two bytes of body would take sixty of memory.
+    """
+    if not body:
+        return chunk
+    if isinstance(body, bytearray):
+        body += chunk
+        return body
+    return bytearray(body) + chunk
+
+
 def encode_fields(headers: Headers) -> bytes:
     """``name: value`` lines, each ended by CRLF; empty for no headers."""
     if not headers:

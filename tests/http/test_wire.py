@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.errors import BadRequest
 from gateway.http import wire
@@ -91,3 +93,16 @@ def test_every_status_has_a_line() -> None:
 
 def test_http_date() -> None:
     assert wire.http_date(0.0) == b"Thu, 01 Jan 1970 00:00:00 GMT"
+
+
+@given(st.lists(st.binary()))
+def test_a_body_grows_by_its_chunks(chunks: list[bytes]) -> None:
+    body: bytes | bytearray = b""
+    for chunk in chunks:
+        body = wire.extended(body, chunk)
+    assert body == b"".join(chunks)
+
+
+def test_a_body_of_one_chunk_is_that_chunk() -> None:
+    chunk = b"x" * 1000
+    assert wire.extended(b"", chunk) is chunk
