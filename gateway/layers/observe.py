@@ -82,12 +82,17 @@ def observe_graph(registry: Registry, graph: str, clock: Clock = perf_counter) -
 
 
 def observe_backend(registry: Registry, backend: str, clock: Clock = perf_counter) -> Layer:
-    """Around a backend: what the gateway sees of it. A call without an answer is counted under its error code."""
+    """Around a backend: what the gateway sees of it. A call without an answer is counted under its error code.
+
+    A call that was given up, because the client left or an Ensemble was decided without it, counts as ``cancelled``.
+    """
     in_flight = registry.gauge("gateway_upstream_active_requests", backend=backend)
     duration = registry.histogram("gateway_upstream_duration_seconds", BUCKETS, backend=backend)
 
     def count(code: str, outcome: str) -> Counter:
         answered = outcome in ("success", "client_error", "upstream_error")
-        return registry.counter("gateway_upstream_requests_total", backend=backend, code=code if answered else outcome)
+        if not answered:
+            code = "cancelled" if outcome == ClientClosed.code else outcome
+        return registry.counter("gateway_upstream_requests_total", backend=backend, code=code)
 
     return lambda inner: Observe(inner, in_flight, duration, count, clock=clock)

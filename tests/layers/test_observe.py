@@ -145,3 +145,14 @@ async def test_the_answer_itself_passes_untouched() -> None:
     service = MockService(futures=True).answers(b"[1]", 201)
     response = await observe_backend(Registry.private(), "a")(service)(ask(b"body"))
     assert (response.status, response.body, service.bodies) == (201, b"[1]", [b"body"])
+
+
+@virtual
+async def test_a_call_that_was_given_up_is_cancelled_whoever_gave_it_up() -> None:
+    numbers = Numbers()
+    call = asyncio.ensure_future(observe_backend(numbers.registry, "a", clock())(MockService().hangs())(ask()))
+    await asyncio.sleep(1.0)
+    call.cancel()
+    await asyncio.wait([call])
+    assert numbers.of("gateway_upstream_requests_total") == {("a", "200"): 0.0, ("a", "cancelled"): 1.0}
+    assert numbers.of("gateway_upstream_active_requests") == {("a",): 0.0}
