@@ -23,6 +23,10 @@ MIB = 1 << 20
 MIX = (Traffic(16, up=MIB), Traffic(up=10 * KIB), Traffic(512, up=2 * KIB, fresh_heads=True))
 """The soak's turns, a second each."""
 
+SHORT = Traffic(headers=(("connection", "close"),))
+"""A connection for each request, before the soak: the collector's last generation, and with it the closed connections,
+takes tens of thousands of them to come to rest."""
+
 ENOUGH = 8
 """Rounds of all turns from which growth can be told."""
 
@@ -65,6 +69,7 @@ class Memory:
         """A reading after each round of all turns, so that like is compared with like."""
         seen: list[tuple[int, int]] = []
         with _worker(bench) as (peer, memory):
+            drive(peer.url, SHORT, 5 * bench.plan.warm_up + 1, cores()[1], bench.directory)
             end = time.monotonic() + bench.plan.soak
             while not seen or time.monotonic() < end:
                 for traffic in MIX:

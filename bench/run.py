@@ -15,6 +15,7 @@ from cases import CASES
 from claims import verdicts
 from outcome import Bench, Measured, Outcome, Plan
 from peers import PEERS
+from plot import picture
 from report import as_json, document, save
 
 RESULTS = Path(__file__).parent / "results"
@@ -53,7 +54,9 @@ def _run(options: argparse.Namespace) -> None:
     versions = {peer.name: peer.version() for peer in PEERS if not peer.missing()}
     path = options.output or _path(options)
     if path is not None:
-        save(path, as_json(document(plan, outcomes, found, versions)))
+        content = document(plan, outcomes, found, versions)
+        save(path, as_json(content))
+        save(path.with_suffix(".svg"), picture(content))
 
 
 def _measured(case: Measured, plan: Plan, only: frozenset[str]) -> Outcome:
@@ -85,7 +88,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--warm-up", type=float, default=1, help="load before that, not counted (default: 1)")
     parser.add_argument("--soak", type=_seconds, default=30.0, help="watch memory for so long: 30s, 10m (default: 30s)")
     parser.add_argument(
-        "--output", type=Path, help="where the JSON goes (default: a whole run to results/VERSION.json)"
+        "--output",
+        type=Path,
+        help="where the JSON and the SVG go (default: of a whole run, to results)",
     )
     return parser.parse_args()
 
