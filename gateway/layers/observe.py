@@ -42,27 +42,29 @@ class Observe:
         self._answered(200)
 
     async def __call__(self, request: Request) -> Response:
-        started = self._clock()
         # The cells, and not the methods around them: those calls would be 2 % of a request.
         in_flight = self._in_flight
         in_flight[0] += 1.0
+        started = self._clock()
         try:
             response = await self.inner(request)
-        except GatewayError as error:
-            error.graph = error.graph or self._graph
-            self._count(str(error.status), error.code).add(1.0)
+        except BaseException as error:
+            self._failed(error)
             raise
-        except Exception:
-            self._count(str(InternalError.status), InternalError.code).add(1.0)
-            raise
-        except asyncio.CancelledError:
-            self._count(str(ClientClosed.status), ClientClosed.code).add(1.0)
-            raise
+        else:
+            (self._answers.get(response.status) or self._answered(response.status))[0] += 1.0
+            return response
         finally:
             in_flight[0] -= 1.0
             self._duration.observe(self._clock() - started)
-        (self._answers.get(response.status) or self._answered(response.status))[0] += 1.0
-        return response
+
+    def _failed(self, error: BaseException) -> None:
+        if isinstance(error, GatewayError):
+            error.graph = error.graph or self._graph
+            failure: type[GatewayError] = type(error)
+        else:
+            failure = ClientClosed if isinstance(error, asyncio.CancelledError) else InternalError
+        self._count(str(failure.status), failure.code).add(1.0)
 
     def _answered(self, status: int) -> memoryview[float]:
         outcome = "success" if status < 400 else "client_error" if status < 500 else "upstream_error"
