@@ -6,8 +6,8 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 
+from . import __version__
 from .config import addresses
 
 _DESCRIPTION = "The inference gateway: one fast router in front of your model servers, configured by one file."
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("gateway", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=raw)
-    parser.add_argument("--version", action="version", version=f"%(prog)s {version('inference-gateway')}")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     run = commands.add_parser("run", help="serve", description="Serve.", epilog=_RUN_EPILOG, formatter_class=raw)
