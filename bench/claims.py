@@ -30,7 +30,7 @@ class Claim:
         if self.over is None or one is None:
             return one
         other = _look_up(measured, self.over)
-        return one / other if other else None
+        return one / other if other and other > 0 else None
 
     def kept(self, value: float) -> bool:
         return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)

@@ -99,6 +99,11 @@ class OpenLoop:
             self._receive(total)
         self.errors += total - len(self.latencies) - self.errors
 
+    def close(self) -> None:
+        for connection in self.connections.values():
+            connection.sock.close()
+        self.epoll.close()
+
     def _send(self, due: int) -> None:
         while self.sent < due and self.idle:
             connection = self.idle.popleft()

@@ -39,7 +39,7 @@ class Sheet:
 
     def __init__(self) -> None:
         self.elements: list[str] = []
-        self.y = 20.0
+        self.y = 36.0
 
     def text(
         self, x: float, y: float, what: str, size: int = 12, anchor: str = "start", weight: str = "normal"
@@ -108,7 +108,7 @@ def _peers(sheet: Sheet, measured: dict[str, Figures], titles: dict[str, str]) -
 
 
 def _bar(label: str, ratio: float, one: dict[str, float]) -> Bar:
-    note = f"{ratio:.2f}   {one['requests_per_second']:,.0f}/s   {one['cpu_us']:.1f} µs"
+    note = f"{ratio:.2f} · {one['requests_per_second']:,.0f}/s · {one['cpu_us']:.1f} µs"
     return label, ratio, note, COLOURS.get(label, OTHER)
 
 
@@ -118,7 +118,7 @@ def _variants(sheet: Sheet, title: str, own: Figures) -> None:
     first = next(iter(own.values()))["cpu_us"]
     sheet.bars(
         (
-            (label, one["cpu_us"], f"{one['cpu_us']:.1f} µs   ({one['cpu_us'] - first:+.1f})", OTHER)
+            (label, one["cpu_us"], f"{one['cpu_us']:.1f} µs ({one['cpu_us'] - first:+.1f})", OTHER)
             for label, one in own.items()
         ),
         longest,

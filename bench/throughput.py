@@ -94,8 +94,8 @@ class Throughput:
         )
 
     def _outcome(self, samples: dict[str, list[Sample]], missing: list[str]) -> Outcome:
-        blank = [""] * (len(HEADS) - 2 + len(self.references))
-        rows = [[*HEADS, *(f"x {name}" for name in self.references)]]
+        blank = [""] * (len(HEADS) - 1 + len(self.references))
+        rows = [[*HEADS, f"µs more than {self.references[0]}", *(f"x {name}" for name in self.references)]]
         rows += [_row(label, samples, self.references) for label in samples]
         rows += [[label, "missing", *blank] for label in missing]
         figures: Figures = {label: _medians(own) for label, own in samples.items()}
@@ -136,8 +136,16 @@ def _row(label: str, samples: dict[str, list[Sample]], references: tuple[str, ..
         f"{middle['p50_ms']:.2f}",
         f"{middle['p99_ms']:.2f}",
         f"{middle['errors']:.0f}",
+        _more(samples, label, references[0]),
         *(_ratio(samples, label, reference) for reference in references),
     ]
+
+
+def _more(samples: dict[str, list[Sample]], label: str, reference: str) -> str:
+    """CPU time of a request, less that of one through ``reference``."""
+    if reference not in samples:
+        return ""
+    return f"{_medians(samples[label])['cpu_us'] - _medians(samples[reference])['cpu_us']:+.1f}"
 
 
 def _ratio(samples: dict[str, list[Sample]], label: str, reference: str) -> str:
