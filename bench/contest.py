@@ -25,8 +25,8 @@ def backends(
     ports = free_ports(len(weights))
     running = [Process(command, cores()[1], log) for command, log in _commands(ports, traffic, directory, flags)]
     try:
-        for port in ports:
-            wait_until_up(f"http://127.0.0.1:{port}")
+        for number, port in enumerate(ports):
+            wait_until_up(f"http://127.0.0.1:{port}", running[min(number, len(running) - 1)])
         yield tuple(zip(ports, weights, strict=True))
     finally:
         for process in running:
@@ -47,9 +47,9 @@ def _commands(
 def contestant(kind: type[Peer], setup: Setup, behind: Backends, directory: Path) -> Iterator[Peer]:
     """The peer, up and answering, alone on its core."""
     peer = kind(Work(free_ports(1)[0], tuple(behind), directory, setup), cores()[0])
-    peer.start()
+    process = peer.start()
     try:
-        wait_until_up(peer.url)
+        wait_until_up(peer.url, process)
         yield peer
     finally:
         peer.stop()

@@ -8,7 +8,6 @@ import ssl
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections import Counter
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import openloop
 from openloop import Result
-from processes import cores, pinned
+from processes import Process, cores, pinned
 
 PATH = "/v1/models/iris:predict"
 
@@ -114,16 +113,16 @@ def open_loop(port: int, rate: float, seconds: float, directory: Path, warm_up: 
     return Result(**json.loads(done.stdout))
 
 
-def wait_until_up(url: str, seconds: float = 15) -> None:
-    """Return once ``url`` answers a small request. Raises TimeoutError."""
+def wait_until_up(url: str, process: Process, seconds: float = 15) -> None:
+    """Return once ``url`` answers a small request. Raises RuntimeError, with its own words, if it does not."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while time.monotonic() < end and not process.ended:
         try:
             ask(url)
             return
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.02)
-    raise TimeoutError(f"no answer from {url}")
+        except OSError:
+            time.sleep(0.01)
+    raise RuntimeError(f"no answer from {url}: {process.log.read_text(errors='replace')[-2000:]}")
 
 
 def ask(url: str) -> bytes:

@@ -45,9 +45,13 @@ def _end(number: int, frame: object) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     plan = _plan(options)
-    outcomes = []
+    outcomes, failed = [], []
     for case in (case for case in CASES if not options.only or case.name in options.only):
-        outcomes.append(_measured(case, plan, frozenset(options.peers or ())))
+        try:
+            outcomes.append(_measured(case, plan, frozenset(options.peers or ())))
+        except Exception as error:  # the others are worth having all the same
+            failed.append(f"{case.name}: {error!r}")
+            continue
         print(outcomes[-1].table(), flush=True)
     found = verdicts({outcome.name: outcome.figures for outcome in outcomes})
     print("### claims\n", *(f"- {verdict.line()}" for verdict in found), sep="\n")
@@ -57,6 +61,8 @@ def _run(options: argparse.Namespace) -> None:
         content = document(plan, outcomes, found, versions)
         save(path, as_json(content))
         save(path.with_suffix(".svg"), picture(content))
+    if failed:
+        sys.exit("\n".join(["bench: failed:", *failed]))
 
 
 def _measured(case: Measured, plan: Plan, only: frozenset[str]) -> Outcome:

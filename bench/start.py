@@ -46,9 +46,9 @@ class Start:
         peer = Gateway(Work(free_ports(1)[0], tuple(behind), bench.directory, setup), cores()[0])
         command = peer.command()
         begun = time.perf_counter()
-        peer.start(command)
+        process = peer.start(command)
         try:
-            wait_until_up(peer.url)
+            wait_until_up(peer.url, process)
             return time.perf_counter() - begun
         finally:
             peer.stop()

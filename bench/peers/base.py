@@ -65,9 +65,10 @@ class Peer:
         """Write what files it needs and say what to run."""
         raise NotImplementedError
 
-    def start(self, command: list[str] | None = None) -> None:
+    def start(self, command: list[str] | None = None) -> Process:
         """Run ``command``, its own one if none is given."""
         self.process = Process(command or self.command(), self.core, self.work.directory / f"{self.name}.log")
+        return self.process
 
     def stop(self) -> None:
         if self.process is not None:
