@@ -180,7 +180,7 @@ class Worker:
         gc.collect()
         gc.freeze()
         # A request makes no cycles but many objects that end with it: looking for cycles every 700 of them costs 5 %.
-        gc.set_threshold(20_000, 20, 20)
+        gc.set_threshold(20_000, 10, 10)
 
     def _swap(self, server: Server, old: Prepared, new: Prepared) -> None:
         if old.tls is not None and (tls := new.config.server.tls) is not None:

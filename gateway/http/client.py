@@ -108,6 +108,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
         self._pool.lost(self)
+        self._reader.close()
         waiter, request = self._waiter, self._request
         self._waiter = self._request = None
         if waiter is None or waiter.done() or request is None:

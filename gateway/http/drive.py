@@ -20,12 +20,11 @@ Ended = Callable[[Response | None, BaseException | None], None]
 class Drive:
     """Runs one call after the other; ``ended`` is called once for each, and never before ``begin`` has returned."""
 
-    __slots__ = ("_call_soon", "_cancelled", "_ended", "_resume", "_send", "_waits_for")
+    __slots__ = ("_call_soon", "_cancelled", "_ended", "_send", "_waits_for")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ended: Ended) -> None:
         self._call_soon = loop.call_soon
         self._ended = ended
-        self._resume = self._on
         self._cancelled = False
         self._waits_for: asyncio.Future[Any] | None = None
 
@@ -35,7 +34,7 @@ class Drive:
         Not at once: what one look at all sockets has brought goes out together then, and wakes the others less often.
         """
         self._send = call.send if isinstance(call, CoroutineType) else call.__await__().send
-        self._call_soon(self._resume, None)
+        self._call_soon(self._on, None)
 
     def cancel(self) -> None:
         """Cancel what the call waits for, now or next: a CancelledError rises through it. There is no way back."""
@@ -54,11 +53,11 @@ class Drive:
             self._ended(None, error)
         else:
             if future is None:  # asyncio.sleep(0)
-                self._call_soon(self._resume, None)
+                self._call_soon(self._on, None)
                 return
             # What a Task does with a future that the coroutine it runs awaits (asyncio/tasks.py).
             future._asyncio_future_blocking = False
             self._waits_for = future
-            future.add_done_callback(self._resume)
+            future.add_done_callback(self._on)
             if self._cancelled:
                 future.cancel()

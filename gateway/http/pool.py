@@ -114,7 +114,10 @@ class Pool:
         connection = await self._connect(request.deadline)
         waiter: asyncio.Future[Response] = self._sweeper.loop.create_future()
         self._send(connection, request, waiter)
-        return await waiter
+        try:
+            return await waiter
+        finally:
+            del waiter  # an error that it raises knows this frame, which would know the error through it
 
     def _send(
         self, connection: ClientConnection, request: Request, waiter: asyncio.Future[Response], *, idle: bool = False

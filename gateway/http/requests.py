@@ -178,6 +178,11 @@ class RequestReader:
             return b""
         raise BadRequest("the request line is not 'METHOD target HTTP/1.1'")
 
+    def close(self) -> None:
+        """No more will come. Reader and parser know each other; parted, they need no garbage collection."""
+        del self._parser
+        self._error = None  # its traceback knows the reader, too
+
     @property
     def started(self) -> bool:
         """True while a request has begun but is not complete."""

@@ -126,6 +126,10 @@ class ResponseReader:
             self.until_close = False
             self._complete()
 
+    def close(self) -> None:
+        """No more will come. Reader and parser know each other; parted, they need no garbage collection."""
+        del self._parser
+
     # llhttp calls these.
 
     def on_message_begin(self) -> None:

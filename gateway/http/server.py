@@ -126,6 +126,10 @@ class ServerConnection(asyncio.Protocol):
         self._transport = None
         self._server.closed(self)
         self._call.cancel()
+        # Nothing may be left that needs the garbage collector: it looks seldom, and connections can come and go fast.
+        del self._call
+        self._refusal = None
+        self._reader.close()
 
     def pause_writing(self) -> None:
         assert self._transport is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import ssl
 import time
@@ -13,7 +14,10 @@ from pathlib import Path
 import pytest
 
 from gateway.config import schema
+from gateway.http.drive import Drive
 from gateway.http.listener import Server
+from gateway.http.requests import RequestReader
+from gateway.http.server import ServerConnection
 from gateway.http.tls import client_context, server_context
 from gateway.telemetry.metrics import Registry
 from tests.support.certificates import Authority, Files
@@ -279,3 +283,26 @@ class TestTls:
         async with served(MockService(), config, tls=tls) as gateway, connected(gateway.port) as client:
             async with asyncio.timeout(1.0):
                 assert await client.rest() == b""
+
+
+@on_uvloop
+async def test_a_closed_connection_is_freed_without_the_garbage_collector() -> None:
+    def alive() -> int:
+        return sum(isinstance(one, (ServerConnection, RequestReader, Drive)) for one in gc.get_objects())
+
+    service = MockService().always(answer(b"hi"))
+    gc.collect()
+    gc.disable()
+    try:
+        async with served(service) as gateway:
+            for wire in (GET, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), b"no HTTP\r\n\r\n"):
+                async with connected(gateway.port) as client:
+                    await client.say(wire)
+                    await client.message()
+            async with connected(gateway.port) as client:
+                await client.say(GET[:10])
+            await asyncio.sleep(0.1)
+            assert gateway.open == 0
+            assert alive() == 0
+    finally:
+        gc.enable()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
+import gc
 import inspect
 import socket
 import time
@@ -14,10 +16,12 @@ from pathlib import Path
 import pytest
 
 from gateway.config import schema
-from gateway.errors import UpstreamConnectFailure, UpstreamReset, UpstreamTimeout
+from gateway.errors import UpstreamConnectFailure, UpstreamProtocolError, UpstreamReset, UpstreamTimeout
 from gateway.http import pool as pools
+from gateway.http.client import ClientConnection
 from gateway.http.origin import split
 from gateway.http.pool import Pool, Sweeper
+from gateway.http.responses import ResponseReader
 from gateway.http.tls import client_context, server_context
 from gateway.message import Response
 from gateway.telemetry.metrics import Registry
@@ -376,3 +380,31 @@ async def test_idle_connections_grow_old() -> None:
     await asyncio.sleep(14.0)
     assert transport.ended
     assert not pool.idle
+
+
+@swept
+async def test_a_closed_connection_is_freed_without_the_garbage_collector(sweeper: Sweeper) -> None:
+    def alive() -> int:
+        return sum(isinstance(one, (ClientConnection, ResponseReader)) for one in gc.get_objects())
+
+    async def once(peer: Peer) -> None:
+        await peer.message()
+        await peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi")
+
+    async def garbage(peer: Peer) -> None:
+        await peer.message()
+        await peer.say(b"no HTTP at all\r\n\r\n")
+
+    gc.collect()
+    gc.disable()
+    try:
+        for script in (once, garbage):
+            async with backend(script) as model:
+                pool = make(sweeper, model.url)
+                with contextlib.suppress(UpstreamProtocolError):
+                    await pool(ask(b"hi", deadline=soon()))
+                pool.close()
+                await asyncio.sleep(0.05)
+        assert alive() == 0
+    finally:
+        gc.enable()
