@@ -75,7 +75,6 @@ class Memory:
                 for traffic in MIX:
                     drive(peer.url, traffic, 1, cores()[1], bench.directory)
                 seen.append(memory())
-                print([x >> 10 for x in seen[-1]])
         return {"soak": _mib(seen[-1]) | (growth([rss for rss, _ in seen]) if len(seen) >= ENOUGH else {})}
 
 
