@@ -36,6 +36,8 @@ class Sweeper:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.pools: set[Pool] = set()
+        self.heads: Heads[ResponseHead] = Heads()
+        """Known heads of answers, from whichever backend: one bound for a worker, however many pools it has."""
         self.now = loop.time()
         self.armed = False
         self._prune()
@@ -81,7 +83,7 @@ class Pool:
     ) -> None:
         self.origin = origin
         self.max_body = max_body
-        self.heads: Heads[ResponseHead] = Heads()
+        self.heads = sweeper.heads
         self._name = name
         self.connect_timeout = 5.0
         self.idle: dict[ClientConnection, None] = {}

@@ -81,7 +81,7 @@ class ResponseReader:
         end = data.find(b"\r\n\r\n") + 4
         head, length = data[:end], len(data) - end
         known = self._heads.get(head)
-        if known is not None and known.length == length:
+        if known is not None and known.length == length <= self._max_body:
             self.persistent = True
             self.response = Response(known.status, known.headers.copy(), data[end:])
             return

@@ -157,3 +157,11 @@ def test_whatever_is_known_changes_nothing(pieces: list[bytes]) -> None:
             error = str(refused)
         outcomes.append((requests, error, reader.state))
     assert outcomes[0] == outcomes[1]
+
+
+def test_a_head_that_another_backend_may_send_is_refused_where_it_is_too_large() -> None:
+    heads: Heads[ResponseHead] = Heads()
+    answer(heads, ANSWER + b"abc")
+    reader = ResponseReader(2, heads)
+    with pytest.raises(GatewayError, match="exceeds 2 bytes"):
+        reader.feed(ANSWER + b"abc")

@@ -20,12 +20,14 @@ __all__ = ["MISSING", "Program", "compile_path", "exists", "get"]
 
 
 def get(document: object, path: str) -> object:
-    """The value at ``path`` in ``document`` (dict, list, str, int, float, bool or None), or MISSING.
+    """The value at ``path`` in ``document`` (dict, list, str, int, float, bool or None); None where there is none.
 
-    Containers may be the document's own, not copies: look, don't touch. A path that starts with ``..`` is meant for
-    JSON lines: a list is taken for the values of the lines, anything else for a single line.
+    ``exists`` tells a missing value from a ``null``. Containers may be the document's own, not copies: look, don't
+    touch. A path that starts with ``..`` is meant for JSON lines: a list is taken for the values of the lines, anything
+    else for a single line.
     """
-    return compile_path(path)(document)
+    found = compile_path(path)(document)
+    return None if found is MISSING else found
 
 
 def exists(document: object, path: str) -> bool:
