@@ -27,13 +27,16 @@ from .graph.kserve import (
     KServeSplitter,
     KServeSwitch,
     NoNode,
+    Redirects,
+    Sidecar,
     refusal,
 )
+from .graph.kserve.sidecar import Way
 from .graph.sequence import Sequence
 from .graph.splitter import Splitter
 from .graph.step import Step
 from .graph.switch import Switch
-from .http.origin import Origin, split
+from .http.origin import AS_IT_IS, Origin, split
 from .layers.admit import Allowance, admit
 from .layers.deadline import deadline
 from .layers.forward import Address, ContentTypeJson, forward, rules
@@ -53,9 +56,6 @@ NODES: dict[str, dict[str, Callable[[Iterable[Step]], Service]]] = {
         "Splitter": KServeSplitter,
     },
 }
-
-_AS_IT_IS = "!#$%&'()*+,/:;=?@[]~"
-"""What a URL's path and query may hold besides letters, digits and ``-._`` (RFC 3986); KServe's may hold anything."""
 
 Built = tuple[Service, Needs | Reachable]
 """A service, and what must be reachable for it to work."""
@@ -117,17 +117,35 @@ class _Compiler:
     ) -> Built:
         """A call of a backend at ``address``; bytes: with the client's own method and target, and these before it."""
         server = self._config.server
-        pool = self._lease.pool(name, origin, backend.tls, backend.timeouts.connect)
         allowed, added = rules(graph.compat, server.headers, graph.headers, backend.headers)
         kserve = graph.compat == "kserve"
+        service, reachable = (
+            self._going(name, origin, backend, frozenset(dict(added))) if kserve else self._pool(name, origin, backend)
+        )
         service = stack(
             observe_backend(self._registry, name),
             forward(allowed, added, address, backend.timeouts.request or inf, tell_time=not kserve),
             forwarded(server.trusted_proxies) if allowed[b"x-forwarded-for"] and not kserve else None,
             ContentTypeJson if kserve else None,
-            service=pool,
+            service=service,
         )
-        return service, pool.reachable
+        return service, reachable
+
+    def _pool(self, name: str, origin: Origin, backend: schema.Backend) -> Way:
+        pool = self._lease.pool(name, origin, backend.tls, backend.timeouts.connect)
+        return pool, pool.reachable
+
+    def _going(self, name: str, origin: Origin, backend: schema.Backend, private: frozenset[bytes]) -> Way:
+        """As Go's client in KServe's router does: wherever it is redirected, and in a mesh without TLS of its own."""
+        elsewhere = partial(self._lease.visit, name, connect_timeout=backend.timeouts.connect)
+        pool, reachable = self._pool(name, origin, backend)
+        way: Way = Redirects(origin, pool, elsewhere, private), reachable
+        if not origin.tls:
+            return way
+        url = f"http{backend.url[5:]}"
+        plain = self._going(name, split(url)[0], backend, private)
+        sidecar = Sidecar(self._leases.mesh, way, plain, url)
+        return sidecar, sidecar.reachable
 
     def named(self, name: str, graph: schema.Graph, verb: str = "") -> Built:
         """A configured backend, called as its protocol says; ``verb``: explain or metadata instead of inference."""
@@ -232,7 +250,7 @@ class _Graph:
             return BadUrl(url, str(error)), _never
         timeouts = schema.BackendTimeouts(request=graph.service_timeout or (0.0 if graph.compat == "kserve" else 30.0))
         backend = schema.Backend(url=url, protocol="raw", timeouts=timeouts)
-        address = b"POST", quote(target if target.startswith("/") else f"/{target}", safe=_AS_IT_IS).encode()
+        address = b"POST", quote(target if target.startswith("/") else f"/{target}", safe=AS_IT_IS).encode()
         service, needs = self._compiler.backend(str(origin), backend, graph, address, origin)
         return (CallService(url, service) if graph.compat == "kserve" else service), needs
 

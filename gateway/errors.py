@@ -24,6 +24,8 @@ class GatewayError(Exception):
         self.node = node
         self.step = step
         self.graph = ""
+        self.url = ""
+        """What was called, where that is not what the configuration names."""
         self.retry_after = retry_after
 
     def at(self, place: tuple[str, str]) -> GatewayError:

@@ -10,10 +10,14 @@ import os
 from collections.abc import Callable, Hashable
 
 from .config import schema
+from .graph.kserve.sidecar import Mesh
 from .http.origin import Origin
 from .http.pool import Pool, Sweeper
 from .http.tls import client_context
 from .telemetry.metrics import Registry
+
+VISITED = 32
+"""Origins that the calls of one generation may have been sent on to, the latest ones."""
 
 
 class Leases:
@@ -23,6 +27,7 @@ class Leases:
         self.sweeper = Sweeper(asyncio.get_running_loop())
         self.ready = True
         """False while the worker drains: readiness on the data port."""
+        self.mesh = Mesh()
         self._pools: dict[Hashable, Pool] = {}
         self._users: dict[Hashable, int] = {}
 
@@ -55,6 +60,7 @@ class Lease:
 
     def __init__(self, leases: Leases, registry: Registry, max_body: int) -> None:
         self.pools: dict[Hashable, Pool] = {}
+        self._visited: dict[Hashable, None] = {}
         self._leases = leases
         self._registry = registry
         self._max_body = max_body
@@ -69,6 +75,21 @@ class Lease:
         if pool is None:
             pool = self.pools[key] = self._leases.take(key, lambda: self._make(name, origin, tls))
         pool.connect_timeout = connect_timeout
+        return pool
+
+    def visit(self, name: str, origin: Origin, connect_timeout: float) -> Pool:
+        """The pool for calls of the backend ``name`` that were sent on to ``origin``; the least used of them closes.
+
+        They are not shared with the next generation's unless it goes to the same places while this one lasts.
+        """
+        key = (name, origin, None, (), self._max_body)
+        pool = self.pool(name, origin, None, connect_timeout)
+        if key not in self._visited and len(self._visited) == VISITED:
+            oldest = next(iter(self._visited))
+            del self._visited[oldest], self.pools[oldest]
+            self._leases.give_back(oldest)
+        self._visited.pop(key, None)
+        self._visited[key] = None
         return pool
 
     def _make(self, name: str, origin: Origin, tls: schema.BackendTls | None) -> Pool:
@@ -87,6 +108,7 @@ class Lease:
         for key in self.pools:
             self._leases.give_back(key)
         self.pools.clear()
+        self._visited.clear()
 
 
 def _versions(tls: schema.BackendTls | None) -> tuple[int, ...]:

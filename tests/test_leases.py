@@ -9,7 +9,7 @@ import pytest
 
 from gateway.config.schema import BackendTls
 from gateway.http.origin import Origin
-from gateway.leases import Lease, Leases
+from gateway.leases import VISITED, Lease, Leases
 from gateway.telemetry.metrics import Registry
 from tests.support.clock import virtual
 
@@ -128,3 +128,20 @@ def test_a_file_that_is_no_certificate_is_an_error_that_leaves_nothing_leased(tm
             file.unlink()
 
     scenario()
+
+
+@virtual
+async def test_where_redirects_lead_is_kept_for_the_latest_origins() -> None:
+    async with generations() as made:
+        lease = made.new()
+        own = lease.pool("a", A, None, 5.0)
+        first = lease.visit("a", Origin("h0", 80), 5.0)
+        for number in range(1, VISITED):
+            lease.visit("a", Origin(f"h{number}", 80), 5.0)
+        assert lease.visit("a", Origin("h0", 80), 5.0) is first
+        lease.visit("a", Origin("one more", 80), 5.0)
+        assert made.open == VISITED + 1
+        assert lease.visit("a", Origin("h0", 80), 5.0) is first
+        assert own in lease.pools.values()
+        lease.release()
+        assert made.open == 0

@@ -6,6 +6,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+AS_IT_IS = "!#$%&'()*+,/:;=?@[]~"
+"""What a URL's path and query may hold besides letters, digits and ``-._`` (RFC 3986); KServe's may hold anything."""
+
 
 class Origin(msgspec.Struct, frozen=True):
     """Scheme, host and port of a URL; or the path of a unix socket."""

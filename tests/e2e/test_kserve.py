@@ -16,6 +16,7 @@ import orjson
 import pytest
 from aiohttp import web
 
+from gateway.graph.kserve.sidecar import Mesh
 from tests.support.kserve import Json, failed, models, node, router, spec
 from tests.support.loopback import Port, Reply, after, closed_port, status, stub
 from tests.support.running import RunningGateway, start
@@ -377,3 +378,34 @@ async def test_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_spec_that_is_no_json_ends_the_process() -> None:
     gateway = await start("--graph-json", "{")
     assert await gateway.ended() == 1
+
+
+@pytest.mark.parametrize(("code", "method", "sent"), [(302, "GET", b""), (307, "POST", b'{"instances":[1]}')])
+async def test_a_redirect_is_followed_to_another_server(code: int, method: str, sent: bytes) -> None:
+    async with models(b'{"predictions":[1]}') as (other,):
+        moved = status(code, b"", Location=f"{other.url}/new")
+        async with models(moved) as (old,), router(root=node("Sequence", {"serviceUrl": old.url})) as gateway:
+            for _ in range(2):
+                answer = await gateway.post("/", b'{"instances":[1]}')
+                assert (answer.status, answer.body) == (200, b'{"predictions":[1]}')
+    assert [(call.method, call.target, call.body) for call in other.calls] == [(method, "/new", sent)] * 2
+
+
+async def test_a_redirect_into_nothing() -> None:
+    nowhere = closed_port()
+    async with models(status(302, b"", Location=f"{nowhere}/x")) as (old,):
+        async with router(root=node("Sequence", {"serviceUrl": old.url})) as gateway:
+            answer = await gateway.post("/")
+    failed(answer, f'Post "{nowhere}/x": dial tcp {nowhere[7:]}: connect: connection refused')
+
+
+async def test_in_a_mesh_the_sidecar_encrypts(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with models(b"{}", b'{"predictions":[1]}') as (sidecar, model):
+        monkeypatch.setattr("gateway.leases.Mesh", lambda: Mesh(int(sidecar.url.rpartition(":")[2])))
+        url = model.url.replace("http:", "https:")
+        async with router(root=node("Sequence", {"serviceUrl": f"{url}/x"})) as gateway:
+            for _ in range(2):
+                answer = await gateway.post("/")
+    assert answer.body == b'{"predictions":[1]}'
+    assert [call.target for call in model.calls] == ["/x", "/x"]
+    assert [(call.method, call.target) for call in sidecar.calls] == [("GET", "/")]

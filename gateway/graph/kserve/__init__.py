@@ -10,7 +10,9 @@ from .edge import KServeEdge
 from .ensemble import KServeEnsemble
 from .errors import NoRoute, RouterError
 from .gourl import refusal
+from .redirect import Redirects
 from .sequence import KServeSequence
+from .sidecar import Mesh, Sidecar
 from .splitter import KServeSplitter
 from .switch import KServeSwitch
 
@@ -22,8 +24,11 @@ __all__ = [
     "KServeSequence",
     "KServeSplitter",
     "KServeSwitch",
+    "Mesh",
     "NoNode",
     "NoRoute",
+    "Redirects",
     "RouterError",
+    "Sidecar",
     "refusal",
 ]

@@ -1,4 +1,4 @@
-"""One call of a step's URL, with failures worded as Go's HTTP client words them. Redirects are not followed."""
+"""One call of a step's URL, with failures worded as Go's HTTP client words them."""
 
 from __future__ import annotations
 
@@ -36,15 +36,10 @@ class CallService:
     Raises RouterError, or DeadlineExceeded when the request's own deadline has passed.
     """
 
-    __slots__ = ("_address", "_host", "_post", "_service")
+    __slots__ = ("_service", "_url")
 
     def __init__(self, url: str, service: Service) -> None:
-        parts = urlsplit(url)
-        self._post = f"Post {quoted(url)}: "
-        self._host = parts.hostname or ""
-        default = 443 if parts.scheme == "https" else 80
-        self._address = f"[{self._host}]" if ":" in self._host else self._host
-        self._address += f":{parts.port or default}"
+        self._url = url
         self._service = service
 
     def __repr__(self) -> str:
@@ -54,30 +49,38 @@ class CallService:
         try:
             answer = await self._service(request)
             return Response(answer.status, [], _plain(answer))
+        except RouterError:
+            raise
         except GatewayError as error:
             if isinstance(error, (DeadlineExceeded, UpstreamTimeout)) and overdue(request):
                 raise DeadlineExceeded(error.detail).at(request.at) from None
-            raise RouterError(self._post + self._cause(error)).at(request.at) from None
+            url = error.url or self._url
+            raise RouterError(f"Post {quoted(url)}: {_cause(error, url)}").at(request.at) from None
 
-    def _cause(self, error: GatewayError) -> str:
-        detail = error.detail or error.title
-        match error:
-            case UpstreamConnectFailure():
-                return self._dial(detail)
-            case UpstreamTimeout() | DeadlineExceeded():
-                return "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
-            case UpstreamReset():
-                return "EOF"
-            case UpstreamProtocolError():
-                return f"net/http: HTTP/1.x transport connection broken: {detail}"
-        return detail
 
-    def _dial(self, detail: str) -> str:
-        said = detail.lower()
-        if any(sign in said for sign in _NO_NAME):
-            return f"dial tcp: lookup {self._host}: no such host"
-        reason = next((words for sign, words in _DIAL if sign in said), detail)
-        return f"dial tcp {self._address}: {reason}"
+def _cause(error: GatewayError, url: str) -> str:
+    detail = error.detail or error.title
+    match error:
+        case UpstreamConnectFailure():
+            return _dial(detail, url)
+        case UpstreamTimeout() | DeadlineExceeded():
+            return "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+        case UpstreamReset():
+            return "EOF"
+        case UpstreamProtocolError():
+            return f"net/http: HTTP/1.x transport connection broken: {detail}"
+    return detail
+
+
+def _dial(detail: str, url: str) -> str:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    said = detail.lower()
+    if any(sign in said for sign in _NO_NAME):
+        return f"dial tcp: lookup {host}: no such host"
+    reason = next((words for sign, words in _DIAL if sign in said), detail)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return f"dial tcp {f'[{host}]' if ':' in host else host}:{port}: {reason}"
 
 
 def _plain(answer: Response) -> bytes:
