@@ -394,7 +394,8 @@ async def test_a_redirect_is_followed_to_another_server(code: int, method: str, 
 async def test_a_redirect_into_nothing() -> None:
     nowhere = closed_port()
     async with models(status(302, b"", Location=f"{nowhere}/x")) as (old,):
-        async with router(root=node("Sequence", {"serviceUrl": old.url})) as gateway:
+        root = node("Sequence", {"serviceUrl": old.url})
+        async with router(root=root) as gateway:
             answer = await gateway.post("/")
     failed(answer, f'Post "{nowhere}/x": dial tcp {nowhere[7:]}: connect: connection refused')
 
