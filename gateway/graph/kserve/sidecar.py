@@ -38,10 +38,11 @@ class Mesh:
     async def _ask(self) -> bool:
         try:
             async with asyncio.timeout(_PATIENCE):
-                found = await _status_line(self._port)
+                line = await _status_line(self._port)
         except (OSError, TimeoutError, ValueError):
             return False
-        if found := found.startswith(b"HTTP/1.") and found[8:13] == b" 200 ":
+        found = line.startswith(b"HTTP/1.") and line[8:13] == b" 200 "
+        if found:
             log.info("an Istio sidecar answers on localhost:%d: KServe's https URLs are called with http", self._port)
         return found
 
