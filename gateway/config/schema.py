@@ -1,31 +1,34 @@
-"""Frozen structs, one per YAML mapping: the single source of decoding, checking, the JSON Schema and the reference.
-
-Field names are the camelCase keys of the file in snake_case. Durations are seconds, sizes are bytes, once decoded.
-What ``Meta(extra=...)`` may say of a field: ``scalar`` (how its text is read), ``or_one`` (a lone scalar stands for a
-list of one), ``alias`` (a second key for it), ``internal`` (not a key of the file at all).
-"""
+"""Frozen structs, one per YAML mapping: the single source of decoding, checking, the JSON Schema and the reference."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
 
+from .backend import Backend, BackendTimeouts, BackendTls, HeaderRules, Protocol
+from .mapping import Count, Duration, Mapping, Size
 
-class Mapping(
-    msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True
-):
-    """One YAML mapping."""
-
-
-Duration = Annotated[float, Meta(extra={"scalar": "duration"})]
-"""A Gateway API duration (GEP-2257): ``250ms``, ``1m30s``."""
-
-Size = Annotated[int, Meta(ge=0, extra={"scalar": "size"})]
-"""``64KiB``, ``16MiB``, ``1GiB`` or plain bytes."""
-
-Count = Annotated[int, Meta(ge=0)]
+__all__ = [
+    "Admin",
+    "Backend",
+    "BackendTimeouts",
+    "BackendTls",
+    "Config",
+    "Drain",
+    "Explain",
+    "Graph",
+    "HeaderRules",
+    "Limits",
+    "Mapping",
+    "Node",
+    "Protocol",
+    "RouterType",
+    "Server",
+    "ServerTimeouts",
+    "ServerTls",
+    "Step",
+]
 
 
 class ServerTls(Mapping, frozen=True, kw_only=True):
@@ -64,22 +67,6 @@ class Drain(Mapping, frozen=True, kw_only=True):
     timeout: Annotated[Duration, Meta(description="To finish what is in flight once nothing is accepted.")] = 30.0
 
 
-class HeaderRules(Mapping, frozen=True, kw_only=True):
-    """Which client headers reach the backend, and what is added or taken away there."""
-
-    propagate: Annotated[
-        tuple[str, ...] | None,
-        Meta(
-            description="Regular expressions, case-insensitive, of the client's headers that reach the backend. "
-            "The nearest list wins: the backend's, the graph's, the server's; without any: `traceparent`, "
-            "`tracestate`, `baggage`, `x-request-id`, `accept`, and none with `compat: kserve`. What describes the "
-            "body, such as `content-type`, always goes with it, except with `compat: kserve`."
-        ),
-    ] = None
-    set: Annotated[dict[str, str], Meta(description="Headers that every call to the backend carries.")] = {}
-    remove: Annotated[tuple[str, ...], Meta(description="Names of headers that never reach the backend.")] = ()
-
-
 class Server(Mapping, frozen=True, kw_only=True):
     """The data port. `listen`, `workers`, `tls` and `trustedProxies` need a restart to change."""
 
@@ -108,53 +95,6 @@ class Admin(Mapping, frozen=True, kw_only=True):
     """The admin site: metrics, health, reload. Never on the data port."""
 
     listen: Annotated[str, Meta(description="`host:port`, `[v6]:port`, `:port` or `unix:/path`.")] = "127.0.0.1:9901"
-
-
-class BackendTimeouts(Mapping, frozen=True, kw_only=True):
-    """How long the gateway waits for a model server."""
-
-    connect: Annotated[Duration, Meta(description="TCP and TLS.")] = 5.0
-    request: Annotated[Duration, Meta(description="From the first byte sent to the last byte of the answer.")] = 30.0
-
-
-class BackendTls(Mapping, frozen=True, kw_only=True):
-    """How an `https` backend is verified, and the certificate shown to it."""
-
-    ca_file: Annotated[str | None, Meta(description="Authorities to trust, PEM; default: the system's.")] = None
-    cert_file: Annotated[str | None, Meta(description="The certificate to show, PEM.")] = None
-    key_file: Annotated[str | None, Meta(description="Its private key, PEM.")] = None
-    server_name: Annotated[str | None, Meta(description="The name to ask for and to verify; default: the host.")] = None
-    insecure_skip_verify: Annotated[bool, Meta(description="Believe any certificate. For tests only.")] = False
-
-
-Protocol = Literal["v1", "v2", "raw"]
-
-
-class Backend(Mapping, frozen=True, kw_only=True):
-    """A model server, and the name of the model there."""
-
-    url: Annotated[
-        str, Meta(description="`http://host:port`, `https://host:port` or `unix:/path`; a path in it is a prefix.")
-    ]
-    protocol: Annotated[
-        Protocol,
-        Meta(
-            description="`v1`: called at `/v1/models/<model>:predict`; `v2`: at `/v2/models/<model>/infer`; "
-            "`raw`: at `path`."
-        ),
-    ] = "v1"
-    model: Annotated[str | None, Meta(description="The model's name at the backend; default: the backend's own.")] = (
-        None
-    )
-    path: Annotated[
-        str | None,
-        Meta(
-            description="`raw` only: POST exactly here; without it the client's method, path and query are kept.",
-        ),
-    ] = None
-    timeouts: Annotated[BackendTimeouts, Meta(description="Patience with this backend.")] = BackendTimeouts()
-    headers: Annotated[HeaderRules, Meta(description="For this backend.")] = HeaderRules()
-    tls: Annotated[BackendTls | None, Meta(description="For `https`.")] = None
 
 
 RouterType = Literal["Sequence", "Switch", "Ensemble", "Splitter"]
