@@ -1,6 +1,7 @@
 """Request and Response: the two things that travel.
 
 Header names are lower-case bytes everywhere inside the gateway; values are bytes, stripped of surrounding white space.
+The rule: ``headers`` are replaced and never changed in place, since messages with the same head share them.
 """
 
 from __future__ import annotations
@@ -27,6 +28,13 @@ REPRESENTATION: Final = frozenset(
 """Headers that describe the body (RFC 9110 section 8) and so travel with it, wherever it goes."""
 
 
+class Encoded(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """Headers that come again and again, and the lines that they are sent as."""
+
+    headers: Headers
+    lines: bytes
+
+
 class Request(msgspec.Struct, gc=False):
     """One call on its way in: a client's, or the one that a step derives from it."""
 
@@ -47,6 +55,10 @@ class Request(msgspec.Struct, gc=False):
     """The body as parsed JSON, once some node has asked for it."""
     peer: bytes = b""
     """The client's address, without the port; empty on a unix socket."""
+    encoded: Encoded | None = None
+    """The headers as lines, good for as long as ``headers`` are the very list that is in here."""
+    stamp: bytes = b""
+    """Header lines of the gateway's own, sent after those of ``headers``."""
 
     def derive(self, deadline: float) -> Request:
         """The same message with a deadline of its own (loop time)."""
@@ -61,6 +73,8 @@ class Request(msgspec.Struct, gc=False):
             self.at,
             self.document,
             self.peer,
+            self.encoded,
+            self.stamp,
         )
 
     def carrying(self, message: Response) -> Request:
@@ -78,6 +92,8 @@ class Request(msgspec.Struct, gc=False):
             self.at,
             message.document,
             self.peer,
+            None,
+            self.stamp,
         )
 
 
@@ -89,6 +105,10 @@ class Response(msgspec.Struct, gc=False):
     body: bytes = b""
     document: Any = UNPARSED
     """The body as parsed JSON, once some node has asked for it."""
+    encoded: Encoded | None = None
+    """The headers as lines, good for as long as ``headers`` are the very list that is in here."""
+    stamp: bytes = b""
+    """Header lines of the gateway's own, sent after those of ``headers``."""
 
     @property
     def ok(self) -> bool:

@@ -13,7 +13,7 @@ from gateway.errors import GatewayError, UpstreamReset, UpstreamTimeout
 from gateway.message import Request, Response
 
 from .responses import ResponseReader
-from .wire import encode_fields
+from .wire import field_lines
 
 if TYPE_CHECKING:
     from .pool import Pool
@@ -58,7 +58,7 @@ class ClientConnection(asyncio.Protocol):
         method, body = request.method, request.body
         self._reader.expect(method == b"HEAD")
         length = b"" if not body and method in _BODILESS else b"content-length: %d\r\n" % len(body)
-        head = (method, b" ", request.target, self._pool.host_field, encode_fields(request.headers), length, b"\r\n")
+        head = (method, b" ", request.target, self._pool.host_field, field_lines(request), length, b"\r\n")
         if len(body) < _LARGE:
             transport.write(b"".join((*head, body)))
         else:

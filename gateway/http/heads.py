@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-import msgspec
+from gateway.message import Encoded, Headers
 
-from gateway.message import Headers
+from .wire import STATUS_LINES, encode_fields
 
 ROOM = 512
 """Heads kept; when there are more, all are forgotten, which costs no more than parsing each once again."""
@@ -22,21 +22,35 @@ UNREPEATED = frozenset((b"x-request-id", b"traceparent", b"b3", b"x-b3-traceid",
 """Fields that are another every time: a head with one of them is not worth keeping."""
 
 
-class RequestHead(msgspec.Struct, frozen=True, gc=False):
+class RequestHead(Encoded, frozen=True, eq=False, gc=False):
     """What the reader of requests makes of a head; ``length`` of the body that follows."""
 
     method: bytes
     target: bytes
-    headers: Headers
     length: int
 
 
-class ResponseHead(msgspec.Struct, frozen=True, gc=False):
+class ResponseHead(Encoded, frozen=True, eq=False, gc=False):
     """What the reader of answers makes of a head; ``length`` of the body that follows."""
 
     status: int
-    headers: Headers
     length: int
+    start: bytes
+    """The head as it is passed on, but for what the gateway adds and the empty line."""
+    dated: bool
+    """Whether the backend has said when it made the answer."""
+
+
+def request_head(method: bytes, target: bytes, headers: Headers, length: int) -> RequestHead:
+    """The head of a request, with its lines."""
+    return RequestHead(headers, encode_fields(headers), method, target, length)
+
+
+def response_head(status: int, headers: Headers, length: int) -> ResponseHead:
+    """The head of an answer, with its lines."""
+    lines = encode_fields(headers)
+    start = b"%bcontent-length: %d\r\n" % (STATUS_LINES[status] + lines, length)
+    return ResponseHead(headers, lines, status, length, start, any(name == b"date" for name, _ in headers))
 
 
 T = TypeVar("T", RequestHead, ResponseHead)

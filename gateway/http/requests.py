@@ -23,7 +23,7 @@ from gateway.errors import (
 from gateway.message import Headers, Request
 
 from .head import body_follows, check_authority, combined, expects_continue, replay, rewritten
-from .heads import Heads, RequestHead
+from .heads import Heads, RequestHead, request_head
 from .wire import MAX_TARGET, REQUEST_LINE, extended, nominated, requested_timeout
 
 START, HEAD, BODY = range(3)
@@ -120,15 +120,14 @@ class RequestReader:
         head, length = data[:end], len(data) - end
         known = self.limits.heads.get(head)
         if known is not None and known.length == length:
-            request = Request(known.method, known.target, known.headers.copy(), data[end:])
+            request = Request(known.method, known.target, known.headers, data[end:], encoded=known)
             self.arrived.append(Arrival(request, True, 1))
             return
         self._parse(data)
         if self._plain and self.state == START and len(self.arrived) == 1:
             request = self.arrived[0].request
             if len(request.body) == length and self.arrived[0].persistent:
-                parsed = RequestHead(request.method, request.target, request.headers.copy(), length)
-                self.limits.heads.learn(head, parsed)
+                self.limits.heads.learn(head, request_head(request.method, request.target, request.headers, length))
 
     @property
     def behind(self) -> bool:

@@ -11,7 +11,7 @@ import httptools
 from gateway.errors import UpstreamProtocolError
 from gateway.message import Headers, Response
 
-from .heads import Heads, ResponseHead
+from .heads import Heads, ResponseHead, response_head
 from .wire import NO_BODY, NOT_RETURNED, extended, joined, nominated
 
 MAX_INTERIM = 16
@@ -83,12 +83,12 @@ class ResponseReader:
         known = self._heads.get(head)
         if known is not None and known.length == length <= self._max_body:
             self.persistent = True
-            self.response = Response(known.status, known.headers.copy(), data[end:])
+            self.response = Response(known.status, known.headers, data[end:], encoded=known)
             return
         self._parse(data)
         response = self.response
         if response is not None and self.persistent and self._plain and len(response.body) == length:
-            self._heads.learn(head, ResponseHead(response.status, response.headers.copy(), length))
+            self._heads.learn(head, response_head(response.status, response.headers, length))
 
     def _parse(self, data: bytes) -> None:
         if not self._wire and not (data := self._starting(data)):

@@ -19,8 +19,9 @@ from gateway.problem import problem
 
 from .drive import Drive
 from .halfclose import Probe
+from .heads import ResponseHead
 from .requests import BODY, Arrival, RequestReader
-from .wire import CONTINUE, NO_BODY, STATUS_LINES, encode_fields
+from .wire import CONTINUE, NO_BODY, STATUS_LINES, field_lines
 
 if TYPE_CHECKING:
     from .listener import Server
@@ -193,7 +194,7 @@ class ServerConnection(asyncio.Protocol):
         assert transport is not None
         self._answering = False
         closing = not self._persistent or self._server.draining
-        head = self._head(response, closing)
+        head = self._known_head(response, closing) or self._head(response, closing)
         if self._head_only or not response.body:
             transport.write(head)
         elif len(response.body) < _LARGE:
@@ -205,10 +206,24 @@ class ServerConnection(asyncio.Protocol):
         else:
             self._next()
 
+    def _known_head(self, response: Response, closing: bool) -> bytes:
+        """The head of an answer that passes through as it came from its backend; empty for any other."""
+        known = response.encoded
+        if (
+            isinstance(known, ResponseHead)
+            and known.headers is response.headers
+            and known.length == len(response.body)
+            and known.status == response.status
+            and not (closing or self._head_only)
+            and self._minor
+        ):
+            return known.start + response.stamp + (b"\r\n" if known.dated else self._server.date_field + b"\r\n")
+        return b""
+
     def _head(self, response: Response, closing: bool) -> bytes:
         """The head of an answer, with the only framing that it has (RFC 9112 section 6)."""
         status = response.status
-        fields = encode_fields(response.headers)
+        fields = field_lines(response)
         # What the answer to HEAD leaves out the backend alone knows; if it said how long it is, the headers say so.
         lengthless = status in NO_BODY or (self._head_only and not response.body)
         length = b"" if lengthless else b"content-length: %d\r\n" % len(response.body)

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Final
 
 from gateway.errors import BadRequest
-from gateway.message import Headers
+from gateway.message import Headers, Request, Response
 
 MAX_TARGET: Final = 8 << 10
 """Longest request target, in bytes (RFC 9112 section 3 recommends at least 8000)."""
@@ -133,6 +133,14 @@ def encode_fields(headers: Headers) -> bytes:
     if not headers:
         return b""
     return b"\r\n".join([b": ".join(field) for field in headers]) + b"\r\n"
+
+
+def field_lines(message: Request | Response) -> bytes:
+    """The header of ``message`` in lines, without the framing."""
+    known = message.encoded
+    if known is not None and known.headers is message.headers:
+        return known.lines + message.stamp
+    return encode_fields(message.headers) + message.stamp
 
 
 def http_date(timestamp: float) -> bytes:

@@ -12,14 +12,17 @@ from math import inf
 
 from gateway.config import schema
 from gateway.errors import DeadlineExceeded
-from gateway.http.wire import NOT_FORWARDED
-from gateway.message import REPRESENTATION, Headers, Request, Response
+from gateway.http.wire import NOT_FORWARDED, encode_fields
+from gateway.message import REPRESENTATION, Encoded, Headers, Request, Response
 from gateway.service import Layer, Service
 
 Address = tuple[bytes, bytes]
 """Method and target of a call."""
 
 _REMEMBERED = 1024
+
+_KNOWN = 64
+"""Heads whose headers a backend remembers; when there are more, all are forgotten and learnt again."""
 
 
 DEFAULT_PROPAGATE = tuple(f"^{name}$" for name in ("traceparent", "tracestate", "baggage", "x-request-id", "accept"))
@@ -95,6 +98,8 @@ class Forward:
         self.inner = inner
         self._allowed = allowed
         self._added = added
+        self._passed: dict[Encoded, Encoded] = {}
+        self._tells_id = allowed[b"x-request-id"]
         self._prefix = address if isinstance(address, bytes) else b""
         self._address = None if isinstance(address, bytes) else address
         self._timeout = timeout
@@ -108,13 +113,31 @@ class Forward:
             left = self._timeout
         elif left <= 0:
             raise DeadlineExceeded("no time was left for this call")
-        allowed = self._allowed
-        headers = [field for field in request.headers if allowed[field[0]]]
-        headers += self._added
+        known = request.encoded
+        if known is not None and known.headers is request.headers:
+            encoded = self._passed.get(known) or self._learn(known)
+            headers = encoded.headers
+        else:
+            encoded, headers = None, self._through(request.headers)
+        stamp = request.stamp if self._tells_id else b""
         if self._tell_time and left < inf:
-            headers.append((b"x-request-timeout-ms", b"%d" % (left * 1000)))
+            stamp += b"x-request-timeout-ms: %d\r\n" % (left * 1000)
         method, target = self._address or (request.method, self._prefix + request.target)
-        return self.inner(Request(method, target, headers, request.body, now + left, peer=request.peer))
+        return self.inner(
+            Request(method, target, headers, request.body, now + left, peer=request.peer, encoded=encoded, stamp=stamp)
+        )
+
+    def _through(self, headers: Headers) -> Headers:
+        allowed = self._allowed
+        return [field for field in headers if allowed[field[0]]] + self._added
+
+    def _learn(self, known: Encoded) -> Encoded:
+        """What passes of headers that come again and again."""
+        if len(self._passed) >= _KNOWN:
+            self._passed.clear()
+        headers = self._through(known.headers)
+        encoded = self._passed[known] = Encoded(headers, encode_fields(headers))
+        return encoded
 
 
 class ContentTypeJson:
@@ -125,7 +148,7 @@ class ContentTypeJson:
 
     def __call__(self, request: Request) -> Awaitable[Response]:
         if not any(name == b"content-type" for name, _ in request.headers):
-            request.headers.append((b"content-type", b"application/json"))
+            request.headers = [*request.headers, (b"content-type", b"application/json")]
         return self.inner(request)
 
 

@@ -26,9 +26,8 @@ class Forwarded:
         chain = [request.peer] if request.peer else []
         if self._trusts(request.peer):
             chain = [value for name, value in request.headers if name == b"x-forwarded-for"] + chain
-        request.headers = [field for field in request.headers if field[0] != b"x-forwarded-for"]
-        if chain:
-            request.headers.append((b"x-forwarded-for", b", ".join(chain)))
+        headers = [field for field in request.headers if field[0] != b"x-forwarded-for"]
+        request.headers = [*headers, (b"x-forwarded-for", b", ".join(chain))] if chain else headers
         return self.inner(request)
 
     def _trusts(self, peer: bytes) -> bool:

@@ -5,10 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError
-from gateway.http.heads import LONGEST, ROOM, UNREPEATED, Heads, RequestHead, ResponseHead
+from gateway.http.heads import LONGEST, ROOM, UNREPEATED, Heads, RequestHead, ResponseHead, request_head, response_head
 from gateway.http.requests import ReaderLimits, RequestReader
 from gateway.http.responses import ResponseReader
 from gateway.message import Request, Response
+from tests.support.service import plain
 
 HEAD = b"POST /a?b HTTP/1.1\r\nHost: a\r\nX-Y:  z \r\nContent-Length: 3\r\n\r\n"
 ANSWER = b"HTTP/1.1 201 Created\r\nServer: s\r\nContent-Length: 3\r\nConnection: keep-alive\r\n\r\n"
@@ -23,7 +24,7 @@ def ask(given_limits: ReaderLimits, data: bytes) -> Request:
     reader.feed(data)
     (arrival,) = reader.arrived
     assert (arrival.persistent, arrival.minor, reader.started, reader.behind) == (True, 1, False, True)
-    return arrival.request
+    return plain(arrival.request)
 
 
 def answer(heads: Heads[ResponseHead], data: bytes) -> Response:
@@ -32,7 +33,7 @@ def answer(heads: Heads[ResponseHead], data: bytes) -> Response:
     reader.feed(data)
     assert reader.response is not None
     assert reader.persistent
-    return reader.response
+    return plain(reader.response)
 
 
 def test_a_known_head_makes_the_same_request() -> None:
@@ -50,15 +51,29 @@ def test_a_known_head_makes_the_same_answer() -> None:
     assert answer(heads, ANSWER + b"abc") == first == Response(201, [(b"server", b"s")], b"abc")
 
 
-def test_what_is_kept_is_not_what_is_handed_out() -> None:
+def test_known_headers_are_shared_together_with_their_lines() -> None:
     ours, heads = limits(), Heads[ResponseHead]()
     for _ in range(3):
-        request = ask(ours, HEAD + b"abc")
-        assert len(request.headers) == 3
-        request.headers.append((b"x", b"y"))
-        response = answer(heads, ANSWER + b"abc")
-        assert len(response.headers) == 1
-        response.headers.clear()
+        reader = RequestReader(ours, lambda: 0.0)
+        reader.feed(HEAD + b"abc")
+        request = reader.arrived[0].request
+        reply = ResponseReader(100, heads)
+        reply.feed(ANSWER + b"abc")
+    assert request.encoded is ours.heads[HEAD]
+    assert request.headers is request.encoded.headers
+    assert request.encoded.lines == b"host: a\r\nx-y: z\r\ncontent-length: 3\r\n"
+    assert reply.response is not None
+    assert reply.response.encoded is heads[ANSWER]
+    assert reply.response.headers is heads[ANSWER].headers
+
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_how_a_known_answer_is_passed_on(dated: bool) -> None:
+    headers = [(b"server", b"s")] + [(b"date", b"d")] * dated
+    head = response_head(201, headers, 3)
+    lines = b"server: s\r\n" + b"date: d\r\n" * dated
+    assert (head.lines, head.dated) == (lines, dated)
+    assert head.start == b"HTTP/1.1 201 Created\r\n" + lines + b"content-length: 3\r\n"
 
 
 @pytest.mark.parametrize("rest", [b"", b"ab", b"abcGET"])
@@ -125,11 +140,11 @@ def test_a_head_answer_does_not_use_what_is_known() -> None:
 def test_there_is_room_for_so_many_and_no_more() -> None:
     heads: Heads[RequestHead] = Heads()
     for number in range(3 * ROOM):
-        heads.learn(b"%d" % number, RequestHead(b"GET", b"/", [], 0))
+        heads.learn(b"%d" % number, request_head(b"GET", b"/", [], 0))
         assert len(heads) <= ROOM
     heads.clear()
     for name in UNREPEATED:
-        heads.learn(name, RequestHead(b"GET", b"/", [(name, b"1")], 0))
+        heads.learn(name, request_head(b"GET", b"/", [(name, b"1")], 0))
     assert not heads
 
 
@@ -150,7 +165,7 @@ def test_whatever_is_known_changes_nothing(pieces: list[bytes]) -> None:
             for piece in pieces:
                 reader.feed(piece)
                 while reader.behind:
-                    requests += [arrival.request for arrival in reader.arrived]
+                    requests += [plain(arrival.request) for arrival in reader.arrived]
                     reader.arrived.clear()
                     reader.feed(b"")
         except GatewayError as refused:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from gateway.errors import GatewayError, HeadersTooLarge, PayloadTooLarge, UriTooLong
 from gateway.http.requests import SLICE, ReaderLimits, RequestReader
 from gateway.message import Request
+from tests.support.service import plain
 from tests.support.transport import deliveries
 
 LIMITS = ReaderLimits(body=1 << 20, head=60 << 10, fields=100)
@@ -24,11 +25,11 @@ def reader(limits: ReaderLimits = LIMITS) -> RequestReader:
 
 
 def drain(one: RequestReader) -> list[Request]:
-    requests = [arrival.request for arrival in one.arrived]
+    requests = [plain(arrival.request) for arrival in one.arrived]
     one.arrived.clear()
     while one.behind:
         one.feed(b"")
-        requests += [arrival.request for arrival in one.arrived]
+        requests += [plain(arrival.request) for arrival in one.arrived]
         one.arrived.clear()
     return requests
 

@@ -2,20 +2,23 @@ from __future__ import annotations
 
 import asyncio
 from math import inf
+from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.config import schema
 from gateway.errors import Abandoned, GatewayError, UpstreamReset
 from gateway.http.halfclose import PROBE_AFTER
+from gateway.http.heads import ResponseHead, response_head
 from gateway.http.listener import Server
 from gateway.http.server import LINGER, ServerConnection
-from gateway.message import Request, Response
+from gateway.message import Headers, Request, Response
 from gateway.problem import problem
 from gateway.telemetry.metrics import Registry
 from tests.http.test_requests import REFUSED
 from tests.support.clock import virtual
-from tests.support.service import MockService
+from tests.support.service import MockService, plain
 from tests.support.transport import MockTransport, deliveries, settle
 
 GET = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -83,6 +86,41 @@ async def test_the_backends_own_date_is_kept() -> None:
     client = connect(MockService().answers(b"", headers=[(b"date", b"then")]))
     await client.sends(GET)
     assert answers(client.answers())[0][1][b"date"] == b"then"
+
+
+REPLY = Response(201, [(b"server", b"s"), (b"x-a", b"b")], b"abc", stamp=b"x-request-id: 1\r\n")
+
+
+def changed(known: ResponseHead, **changes: Any) -> Response:
+    whole = msgspec.structs.replace(REPLY, headers=known.headers, encoded=known)
+    return msgspec.structs.replace(whole, **changes)
+
+
+@pytest.mark.parametrize("asked", [GET, GET.replace(b"1.1", b"1.0"), GET.replace(b"GET", b"HEAD")])
+@pytest.mark.parametrize("draining", [False, True])
+@pytest.mark.parametrize("headers", [REPLY.headers, [(b"date", b"then"), *REPLY.headers]])
+@pytest.mark.parametrize(
+    "changes", [{}, {"status": 404}, {"body": b"abcd"}, {"body": b""}, {"headers": [(b"x", b"y")]}, {"stamp": b""}]
+)
+def test_an_answer_with_a_known_head_is_written_as_any_other(
+    asked: bytes, draining: bool, headers: Headers, changes: dict[str, Any]
+) -> None:
+    @virtual
+    async def scenario() -> None:
+        known = changed(response_head(201, headers, 3), **changes)
+        wires = []
+        for reply in (known, plain(known)):
+            server = serving(MockService().does(reply))
+            client = MockTransport(ServerConnection(server))
+            server.draining = draining
+            server.date_field = b"date: now\r\n"
+            await client.sends(asked)
+            await settle()
+            wires.append(bytes(client.written))
+        assert answers(wires[0]) == answers(wires[1])
+        assert len(wires[0]) == len(wires[1])
+
+    scenario()
 
 
 @virtual

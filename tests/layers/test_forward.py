@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from gateway.config.schema import HeaderRules
 from gateway.errors import DeadlineExceeded
-from gateway.http.wire import HOP_BY_HOP, NOT_FORWARDED
-from gateway.layers.forward import Address, Allowed, ContentTypeJson, forward, rules
+from gateway.http.wire import HOP_BY_HOP, NOT_FORWARDED, encode_fields, field_lines
+from gateway.layers.forward import Address, Allowed, ContentTypeJson, Forward, forward, rules
 from gateway.layers.forwarded import forwarded
-from gateway.message import REPRESENTATION, Headers, Request
+from gateway.message import REPRESENTATION, Encoded, Headers, Request
 from gateway.service import Service
 from tests.support.clock import run, virtual
-from tests.support.service import MockService, ask
+from tests.support.service import MockService, answer, ask, fields
 
 NONE = HeaderRules()
 AT: Address = (b"POST", b"/v1/models/iris:predict")
@@ -262,7 +262,7 @@ def test_a_backend_is_told_how_many_milliseconds_are_left(
         await forward(*rules("none", level(".*")), AT, timeout)(service)(request)
         (call,) = service.requests
         assert call.deadline == deadline
-        assert [value for name, value in call.headers] == ([] if told is None else [told])
+        assert [value for name, value in fields(call)] == ([] if told is None else [told])
 
     scenario()
 
@@ -296,3 +296,64 @@ async def test_it_hands_on_what_the_service_returns() -> None:
     call = forward(*rules("none"), AT, inf)(service)(ask())
     assert asyncio.isfuture(call)
     assert (await call).body == b"[]"
+
+
+def known(headers: Headers) -> Request:
+    """A request whose head came before."""
+    request = ask(headers=headers)
+    request.headers = headers
+    request.encoded = Encoded(headers, encode_fields(headers))
+    return request
+
+
+@virtual
+async def test_known_headers_are_filtered_once_and_with_the_same_result() -> None:
+    asked: list[bytes] = []
+
+    def rule(name: bytes) -> bool:
+        asked.append(name)
+        return name != b"cookie"
+
+    service = MockService().answers().answers().answers()
+    call = forward(Allowed(rule), [(b"x-key", b"k")], AT, inf, tell_time=False)(service)
+    first = known([(b"accept", b"*/*"), (b"cookie", b"c")])
+    again = first.derive(first.deadline)
+    fresh = ask(headers=list(first.headers))
+    for request in (first, again, fresh):
+        await call(request)
+    one, two, three = service.requests
+    assert one.headers == three.headers == [(b"accept", b"*/*"), (b"x-key", b"k")]
+    assert two.headers is one.headers
+    assert field_lines(one) == field_lines(two) == field_lines(three) == b"accept: */*\r\nx-key: k\r\n"
+    assert asked == [b"x-request-id", b"accept", b"cookie"]
+
+
+@virtual
+async def test_headers_that_a_node_has_replaced_are_known_no_more() -> None:
+    service = MockService().answers()
+    request = known([(b"accept", b"a")])
+    request.headers = [(b"accept", b"b")]
+    await forward(*rules("none", level(".*")), AT, inf, tell_time=False)(service)(request)
+    assert field_lines(service.requests[0]) == b"accept: b\r\n"
+
+
+@virtual
+async def test_what_is_known_is_bounded() -> None:
+    service = MockService().always(answer())
+    call = forward(*rules("none", level(".*")), AT, inf, tell_time=False)(service)
+    for number in range(300):
+        await call(known([(b"accept", b"%d" % number)]))
+        assert field_lines(service.requests[-1]) == b"accept: %d\r\n" % number
+    assert isinstance(call, Forward)
+    assert len(call._passed) <= 64
+
+
+@pytest.mark.parametrize(("patterns", "goes"), [((".*",), True), (("accept",), False), ((), True)])
+@virtual
+async def test_the_id_that_the_gateway_made_goes_where_ids_may_go(patterns: tuple[str, ...], goes: bool) -> None:
+    service = MockService().answers()
+    request = ask()
+    request.stamp = b"x-request-id: made\r\n"
+    await forward(*rules("none", level(*patterns)), AT, 2.5)(service)(request)
+    expected = [(b"x-request-id", b"made")] * goes + [(b"x-request-timeout-ms", b"2500")]
+    assert fields(service.requests[0]) == expected

@@ -6,6 +6,9 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from math import inf
+from typing import TypeVar
+
+import msgspec
 
 from gateway.errors import GatewayError
 from gateway.message import Headers, Request, Response
@@ -21,6 +24,21 @@ def ask(body: bytes = b"{}", headers: Headers | None = None, deadline: float = i
 def answer(body: bytes = b"{}", status: int = 200, headers: Headers | None = None) -> Response:
     """A model server's answer."""
     return Response(status, list(headers or ()), body)
+
+
+M = TypeVar("M", Request, Response)
+
+
+def plain(message: M | None) -> M:
+    """``message`` for comparisons: without the lines that its headers may be known by."""
+    assert message is not None
+    return msgspec.structs.replace(message, encoded=None)
+
+
+def fields(message: Request | Response) -> Headers:
+    """All headers of ``message``, those that the gateway adds last."""
+    stamped = [line.partition(b": ")[::2] for line in message.stamp.split(b"\r\n")[:-1]]
+    return [*message.headers, *stamped]
 
 
 class MockService:
