@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("check", help="check files", epilog=_CHECK_EPILOG, formatter_class=raw)
     check.add_argument("file", nargs="+", metavar="FILE", help="a configuration file, or a directory of them")
+    _faults_argument(check)
     check.set_defaults(command=_check)
 
     schema = commands.add_parser("schema", help="print the JSON Schema of the file, for editors")
@@ -95,6 +96,11 @@ def _run_arguments(run: argparse.ArgumentParser) -> None:
     run.add_argument("--admin-listen", metavar="ADDR", type=_address, help="where the admin site listens")
     run.add_argument("--workers", metavar="N", type=_positive, help="processes (default: one a core)")
     run.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info", help="default: info")
+    _faults_argument(run)
+
+
+def _faults_argument(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--enable-faults", action="store_true", help="accept the `fault` of backends, for game days")
 
 
 def _address(text: str) -> str:
@@ -123,18 +129,19 @@ def _run(options: argparse.Namespace) -> int:
             admin_listen=options.admin_listen,
             workers=options.workers,
             log_level=options.log_level,
+            enable_faults=options.enable_faults,
         )
     )
 
 
 def _check(options: argparse.Namespace) -> int:
-    return max(_checked(file) for file in options.file)
+    return max(_checked(file, options.enable_faults) for file in options.file)
 
 
-def _checked(file: str) -> int:
+def _checked(file: str, faults: bool) -> int:
     from .config.files import examine
 
-    config, report = examine([file], os.environ)
+    config, report = examine([file], os.environ, faults=faults)
     for warning in report.warnings:
         print(f"{warning} (warning)", file=sys.stderr)
     for error in report.errors:
@@ -160,7 +167,7 @@ def _graph(options: argparse.Namespace) -> int:
     from . import draw, svg
     from .config.files import examine
 
-    config, report = examine(options.file, os.environ)
+    config, report = examine(options.file, os.environ, faults=True)
     for error in report.errors:
         print(error, file=sys.stderr)
     if report.errors:

@@ -39,6 +39,7 @@ from .graph.switch import Switch
 from .http.origin import AS_IT_IS, Origin, split
 from .layers.admit import Allowance, admit
 from .layers.deadline import deadline
+from .layers.fault import fault
 from .layers.forward import Address, ContentTypeJson, forward, rules
 from .layers.forwarded import forwarded
 from .layers.observe import observe_backend, observe_graph
@@ -127,6 +128,7 @@ class _Compiler:
             forward(allowed, added, address, backend.timeouts.request or inf, tell_time=not kserve),
             forwarded(server.trusted_proxies) if allowed[b"x-forwarded-for"] and not kserve else None,
             ContentTypeJson if kserve else None,
+            fault(backend.fault, self._registry, name) if backend.fault else None,
             service=service,
         )
         return service, reachable

@@ -206,6 +206,14 @@ class DeadlineExceeded(GatewayError):
     title = "Deadline exceeded"
 
 
+class FaultInjected(GatewayError):
+    """A failure on purpose: the ``fault`` of a backend, which says its status."""
+
+    status = 503
+    code = "fault_injected"
+    title = "Fault injected"
+
+
 class Abandoned(GatewayError):
     """Answer nothing and close the connection: what KServe's router does when its write timeout passes."""
 

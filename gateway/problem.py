@@ -11,14 +11,18 @@ from .message import Headers, Response
 TYPE_BASE = "urn:inference-gateway:error:"
 
 
-def problem(error: GatewayError, request_id: bytes = b"") -> Response:
-    """The answer for ``error``, with the members code, graph, node, step, requestId and error; empty ones left out."""
+def problem(error: GatewayError, request_id: bytes = b"", status: int | None = None) -> Response:
+    """The answer for ``error``, with the members code, graph, node, step, requestId and error; empty ones left out.
+
+    ``status`` in place of the one that errors of its kind have.
+    """
+    status = status or error.status
     # A file name in it need not be UTF-8, JSON must.
     detail = (error.detail or error.title).encode(errors="replace").decode()
     body: dict[str, object] = {
         "type": TYPE_BASE + error.code,
         "title": error.title,
-        "status": error.status,
+        "status": status,
         "detail": detail,
         "code": error.code,
         "graph": error.graph,
@@ -32,4 +36,4 @@ def problem(error: GatewayError, request_id: bytes = b"") -> Response:
         headers.append((b"retry-after", b"%d" % error.retry_after))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", error.allow))
-    return Response(error.status, headers, orjson.dumps({key: value for key, value in body.items() if value != ""}))
+    return Response(status, headers, orjson.dumps({key: value for key, value in body.items() if value != ""}))

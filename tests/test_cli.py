@@ -92,6 +92,25 @@ def test_run(ran: list[RunOptions]) -> None:
     assert ran == [RunOptions(("a.yaml", "conf.d"), None, (":1", "unix:/x"), ":2", 3, "debug")]
 
 
+def test_failures_on_purpose_are_off_unless_asked_for(ran: list[RunOptions]) -> None:
+    cli.main(["run", "-c", "a.yaml"])
+    cli.main(["run", "-c", "a.yaml", "--enable-faults"])
+    assert [options.enable_faults for options in ran] == [False, True]
+
+
+def test_check_refuses_a_fault_unless_faults_are_enabled(tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "faults.yaml"
+    file.write_text(
+        "backends:\n  b:\n    url: http://127.0.0.1:1\n    fault: {abort: {status: 503, percentage: 5}}\n"
+        "graphs: {g: {nodes: {root: {routerType: Sequence, steps: [{backend: b}]}}}}\n"
+    )
+    assert cli.main(["check", str(file)]) == 1
+    refusal = "backends.b.fault: failures on purpose are off: start the gateway with --enable-faults"
+    assert capsys.readouterr().err == f"{file}:4:5: {refusal}\n"
+    assert cli.main(["check", "--enable-faults", str(file)]) == 0
+    assert cli.main(["graph", str(file)]) == 0
+
+
 def test_run_in_place_of_kserves_router(ran: list[RunOptions]) -> None:
     assert cli.main(["run", "--graph-json", "{}"]) == 3
     assert ran == [RunOptions(graph_json="{}")]

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from gateway.app import App
 from gateway.compile import compile_app
+from gateway.config.backend import Fault, FaultAbort
 from gateway.config.schema import (
     Backend,
     BackendTls,
@@ -468,3 +469,24 @@ async def test_a_compile_that_fails_leaves_nothing_leased(tmp_path: Path, conten
         assert (await asked(serving_now)).status == 200
         await serving_now.retire()
         assert not leases.sweeper.pools
+
+
+# Failures on purpose.
+
+
+async def test_a_fault_stands_in_for_the_backend_and_is_counted_as_its_answer() -> None:
+    async with stub(echo) as model:
+        broken = Backend(url=model.url, fault=Fault(abort=FaultAbort(status=503)))
+        async with serving(one(broken)) as gateway:
+            answer = await gateway.post("/v1/models/g:predict")
+            assert (answer.status, answer.json["code"]) == (503, "fault_injected")
+            assert not model.calls
+            counted = {(series.name, *series.labels): cells[0] for series, cells in read(gateway.registry.segment)}
+            assert counted["gateway_upstream_requests_total", "b", "503"] == 1
+            assert counted["gateway_faults_injected_total", "b", "abort"] == 1
+
+
+async def test_without_a_fault_there_is_no_trace_of_it() -> None:
+    async with stub(echo) as model, serving(one(Backend(url=model.url))) as gateway:
+        await gateway.post("/v1/models/g:predict")
+        assert not [series for series, _ in read(gateway.registry.segment) if "fault" in series.name]

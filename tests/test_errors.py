@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from gateway import errors
-from gateway.errors import Abandoned, GatewayError, InternalError, MethodNotAllowed, UpstreamTimeout
+from gateway.errors import Abandoned, FaultInjected, GatewayError, InternalError, MethodNotAllowed, UpstreamTimeout
 from gateway.message import header
 from gateway.problem import TYPE_BASE, problem
 
@@ -54,6 +54,11 @@ def test_without_a_detail_the_title_says_it_and_empty_members_are_left_out() -> 
         "code": "abandoned",
         "error": "Abandoned",
     }
+
+
+def test_a_status_that_is_not_the_kinds_own() -> None:
+    response = problem(FaultInjected("why"), status=418)
+    assert response.status == orjson.loads(response.body)["status"] == 418
 
 
 def test_headers_that_go_with_an_error() -> None:

@@ -231,3 +231,4 @@ class Backend(Mapping, frozen=True, kw_only=True):
     timeouts: Annotated[BackendTimeouts, Meta(description="Patience with this backend.")] = BackendTimeouts()
     headers: Annotated[HeaderRules, Meta(description="For this backend.")] = HeaderRules()
     tls: Annotated[BackendTls | None, Meta(description="For `https`.")] = None
+    fault: Annotated[Fault | None, Meta(description="For game days; needs `gateway run --enable-faults`.")] = None

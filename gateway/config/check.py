@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from . import addresses
+from .backend import Fault
 from .check_graph import check_native, check_structure
 from .report import Path, Report, suggestion
 from .schema import Backend, BackendTls, Config, Graph, HeaderRules, Server
 
 
-def check(config: Config, report: Report) -> None:
-    """Report everything in ``config`` that cannot work."""
+def check(config: Config, report: Report, *, faults: bool = False) -> None:
+    """Report everything in ``config`` that cannot work, and failures on purpose unless ``faults`` are enabled."""
     _server(config.server, report)
     _complain(report, ("admin", "listen"), addresses.bad_listen(config.admin.listen))
     for name, backend in config.backends.items():
         _backend(name, backend, report)
+        _fault(backend.fault, ("backends", name, "fault"), report, faults)
     for name, graph in config.graphs.items():
         _graph(name, graph, config, report)
     _default(config, report)
@@ -89,6 +91,17 @@ def _tls(url: str, tls: BackendTls, path: Path, report: Report) -> None:
     if (tls.cert_file is None) != (tls.key_file is None):
         missing = "certFile" if tls.cert_file is None else "keyFile"
         report.conflict(path, f"certFile and keyFile go together: '{missing}' is missing")
+
+
+def _fault(fault: Fault | None, path: Path, report: Report, enabled: bool) -> None:
+    if fault is None:
+        return
+    if not enabled:
+        report.conflict(path, "failures on purpose are off: start the gateway with --enable-faults")
+    if fault.delay is None and fault.abort is None:
+        report.conflict(path, "a fault needs a 'delay' or an 'abort'")
+    if fault.abort is not None and fault.abort.status < 400:
+        report.conflict((*path, "abort", "status"), "an error has a status from 400 to 599")
 
 
 def _graph(name: str, graph: Graph, config: Config, report: Report) -> None:

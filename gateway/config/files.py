@@ -19,12 +19,13 @@ from .schema import Config
 log = logging.getLogger("gateway")
 
 
-def load(paths: Sequence[str], environ: Mapping[str, str]) -> Config:
+def load(paths: Sequence[str], environ: Mapping[str, str], *, faults: bool = False) -> Config:
     """The configuration that the files, and the files of the directories, make up together.
 
-    Logs a warning for what is suspicious; raises ConfigErrors with everything that is wrong.
+    Logs a warning for what is suspicious; raises ConfigErrors with everything that is wrong, which without ``faults``
+    any ``fault`` is.
     """
-    config, report = examine(paths, environ)
+    config, report = examine(paths, environ, faults=faults)
     for warning in report.warnings:
         log.warning("%s", warning)
     if report.errors:
@@ -32,7 +33,7 @@ def load(paths: Sequence[str], environ: Mapping[str, str]) -> Config:
     return config
 
 
-def examine(paths: Sequence[str], environ: Mapping[str, str]) -> tuple[Config, Report]:
+def examine(paths: Sequence[str], environ: Mapping[str, str], *, faults: bool = False) -> tuple[Config, Report]:
     """As ``load``, but with all findings, and with what could be read in spite of them."""
     report = Report(paths[0] if paths else "")
     documents = [node for path in paths for node in _documents(path, report)]
@@ -45,7 +46,7 @@ def examine(paths: Sequence[str], environ: Mapping[str, str]) -> tuple[Config, R
     for document in filter(is_manifest, documents):
         config = add_manifest(config, document, decoder)
     if report.complete:
-        check(config, report)
+        check(config, report, faults=faults)
     report.sort()
     return config, report
 

@@ -23,12 +23,13 @@ class RunOptions:
     admin_listen: str | None = None
     workers: int | None = None
     log_level: str = "info"
+    enable_faults: bool = False
 
     def load(self, environ: Mapping[str, str]) -> Config:
         """The configuration as it stands now, flags applied. Raises ConfigErrors."""
         if self.graph_json is not None:
             return self._applied(from_graph_json(self.graph_json, environ))
-        return self._applied(load(self.config, environ))
+        return self._applied(load(self.config, environ, faults=self.enable_faults))
 
     def _applied(self, config: Config) -> Config:
         server: dict[str, Any] = {}

@@ -88,26 +88,30 @@ class Flag(msgspec.Struct, frozen=True):
 
 
 class Whole(msgspec.Struct, frozen=True):
-    """A whole number, not less than ``least``."""
+    """A whole number, not less than ``least``, not more than ``most``, which goes with a ``least``."""
 
     least: int | None = None
+    most: int | None = None
     kind = "whole number"
     blank = 1
 
     @property
     def expects(self) -> str:
+        if self.most is not None:
+            return f"a whole number from {self.least} to {self.most}"
         return "a whole number" + ("" if self.least is None else f" of at least {self.least}")
 
     @property
     def schema(self) -> dict[str, object]:
-        return {"type": "integer"} | ({} if self.least is None else {"minimum": self.least})
+        bounds = {"minimum": self.least, "maximum": self.most}
+        return {"type": "integer"} | {name: bound for name, bound in bounds.items() if bound is not None}
 
     def read(self, text: str, plain: bool) -> int:
         if plain and INT.fullmatch(text):
             value = int(text, 0) if text[:2] in ("0o", "0x") else int(text[:400])
             if abs(value) > LARGEST:
                 raise ValueError(f"the number {text[:40]} is too large")
-            if self.least is None or value >= self.least:
+            if (self.least is None or value >= self.least) and (self.most is None or value <= self.most):
                 return value
         raise ValueError(expected(self, text, plain))
 

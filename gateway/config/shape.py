@@ -115,7 +115,7 @@ def _scalar(info: inspect.Type, special: object) -> scalars.Scalar:
         case inspect.BoolType():
             return scalars.Flag()
         case inspect.IntType():
-            return scalars.Whole(info.ge)
+            return scalars.Whole(info.ge, info.le)
         case inspect.LiteralType():
             return scalars.Words(tuple(map(str, info.values)))
         case inspect.StrType():

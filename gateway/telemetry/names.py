@@ -45,6 +45,9 @@ METRICS: Final[dict[str, Metric]] = {
     "gateway_upstream_stale_retries_total": Metric(
         "counter", "Calls sent again because the backend had closed an idle connection.", ("backend",)
     ),
+    "gateway_faults_injected_total": Metric(
+        "counter", "Calls made late or answered with an error on purpose: delay or abort.", ("backend", "type")
+    ),
     "gateway_config_last_reload_successful": Metric("gauge", "1 if the last (re)load succeeded, else 0."),
     "gateway_config_last_reload_success_timestamp_seconds": Metric(
         "gauge", "When the configuration in use was loaded (Unix time)."

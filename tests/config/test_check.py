@@ -1,6 +1,9 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+
+from gateway.config import examine
 
 Errors = Callable[..., list[str]]
 
@@ -55,6 +58,22 @@ def test_the_admin_site(errors: Errors) -> None:
 )
 def test_backends(errors: Errors, text: str, error: str) -> None:
     assert error in only(errors(f"backends: {{a: {{{text}}}}}"))
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("{}", "backends.a.fault: a fault needs a 'delay' or an 'abort'"),
+        ("{abort: {status: 200}}", "backends.a.fault.abort.status: an error has a status from 400 to 599"),
+        ("{abort: {status: 600}}", "backends.a.fault.abort.status: expected a whole number from 200 to 599"),
+        ("{delay: {duration: 1s, percentage: 101}}", "expected a whole number from 0 to 100, got the number 101"),
+        ("{delay: {percentage: 5}}", "backends.a.fault.delay.duration: the key 'duration' is missing"),
+    ],
+)
+def test_faults(tmp_path: Path, text: str, error: str) -> None:
+    (tmp_path / "f.yaml").write_text(f"backends: {{a: {{url: 'http://a', fault: {text}}}}}")
+    _, report = examine([str(tmp_path / "f.yaml")], {}, faults=True)
+    assert error in only([str(found) for found in report.errors])
 
 
 def test_a_backend_that_cannot_lend_its_name_to_the_model(errors: Errors) -> None:

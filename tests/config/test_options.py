@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import ConfigErrors, RunOptions
+from gateway.config.backend import Fault, FaultDelay
 
 SPEC = json.dumps({"nodes": {"root": {"routerType": "Sequence", "steps": [{"serviceUrl": "http://a/"}]}}})
 
@@ -26,6 +27,15 @@ def test_each_load_reads_the_files_again(tmp_path: Path) -> None:
     file.write_text("server: {workers: x}")
     with pytest.raises(ConfigErrors):
         options.load({})
+
+
+def test_faults_only_with_the_flag_also_in_a_reload(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("backends: {b: {url: 'http://a', fault: {delay: {duration: 1s}}}}")
+    with pytest.raises(ConfigErrors, match=r"backends\.b\.fault: .* start the gateway with --enable-faults"):
+        RunOptions(config=(str(file),)).load({})
+    config = RunOptions(config=(str(file),), enable_faults=True).load({})
+    assert config.backends["b"].fault == Fault(delay=FaultDelay(duration=1.0))
 
 
 def test_the_routers_argument() -> None:

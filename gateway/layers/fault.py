@@ -1,0 +1,66 @@
+"""Fault: lateness and errors on purpose, for game days.
+
+It stands between what is done against failures and the calls, so that the one can be seen at work without the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random as chance
+from collections.abc import Awaitable, Callable
+
+from gateway.config.backend import Fault as Plan
+from gateway.errors import FaultInjected, UpstreamTimeout
+from gateway.message import Request, Response
+from gateway.problem import problem
+from gateway.service import Layer, Service
+from gateway.telemetry.metrics import Counter, Registry
+
+Random = Callable[[], float]
+"""Draws from [0, 1)."""
+
+
+class Fault:
+    """Makes a share of the calls late, and answers a share with an error; each is drawn by itself."""
+
+    def __init__(self, inner: Service, plan: Plan, delayed: Counter, aborted: Counter, random: Random) -> None:
+        delay, abort = plan.delay, plan.abort
+        self.inner = inner
+        self._delay, self._late = (delay.duration, delay.percentage) if delay else (0.0, 0)
+        self._status, self._failing = (abort.status, abort.percentage) if abort else (0, 0)
+        self._delayed = delayed
+        self._aborted = aborted
+        self._random = random
+
+    def __call__(self, request: Request) -> Awaitable[Response]:
+        if self._drawn(self._late):
+            self._delayed.add()
+            return self._later(request)
+        return self._now(request)
+
+    def _drawn(self, percentage: int) -> bool:
+        return self._random() * 100 < percentage
+
+    async def _later(self, request: Request) -> Response:
+        left = request.deadline - asyncio.get_running_loop().time()
+        await asyncio.sleep(min(self._delay, left))
+        if left <= self._delay:
+            raise UpstreamTimeout("no answer in time: the call was delayed on purpose")
+        return await self._now(request)
+
+    def _now(self, request: Request) -> Awaitable[Response]:
+        if self._drawn(self._failing):
+            self._aborted.add()
+            return self._fail()
+        return self.inner(request)
+
+    async def _fail(self) -> Response:
+        # An answer and no exception: a model server that fails answers, too.
+        return problem(FaultInjected("this error was made on purpose"), status=self._status)
+
+
+def fault(plan: Plan, registry: Registry, backend: str, random: Random = chance.random) -> Layer:
+    """``plan`` for every call of ``backend``."""
+    delayed = registry.counter("gateway_faults_injected_total", backend=backend, type="delay")
+    aborted = registry.counter("gateway_faults_injected_total", backend=backend, type="abort")
+    return lambda inner: Fault(inner, plan, delayed, aborted, random)
