@@ -45,6 +45,18 @@ METRICS: Final[dict[str, Metric]] = {
     "gateway_upstream_stale_retries_total": Metric(
         "counter", "Calls sent again because the backend had closed an idle connection.", ("backend",)
     ),
+    "gateway_upstream_health_checks_total": Metric(
+        "counter", "Health checks of a backend's endpoints, by result: success or failure.", ("backend", "result")
+    ),
+    "gateway_upstream_ejections_total": Metric(
+        "counter",
+        "Endpoints found to fail, by what was counted; enforced false: it was the last one, or too many were out.",
+        ("backend", "type", "enforced"),
+    ),
+    "gateway_upstream_ejected": Metric("gauge", "Endpoints that are left out for their failures.", ("backend",)),
+    "gateway_upstream_dns_failures_total": Metric(
+        "counter", "Look-ups of a backend's host names that failed.", ("backend",)
+    ),
     "gateway_config_last_reload_successful": Metric("gauge", "1 if the last (re)load succeeded, else 0."),
     "gateway_config_last_reload_success_timestamp_seconds": Metric(
         "gauge", "When the configuration in use was loaded (Unix time)."
