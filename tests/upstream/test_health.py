@@ -226,6 +226,21 @@ async def test_those_that_stay_are_checked_on_and_those_that_leave_are_not() -> 
 
 
 @virtual
+async def test_a_row_goes_on_when_others_come() -> None:
+    backend = Backend(2, interval=10.0, unhealthy_threshold=3)
+    backend.services[0].answers().always(REFUSED)
+    backend.services[1].always(answer())
+    backend.checks.replace(backend.endpoints[:1])
+    await asyncio.sleep(11.0)
+    backend.begin()
+    assert backend.healthy == [True, True]
+    await asyncio.sleep(10.0)
+    assert backend.healthy == [True, True], "two failures in a row"
+    await asyncio.sleep(10.0)
+    assert backend.healthy == [False, True]
+
+
+@virtual
 async def test_a_new_configuration_asks_soon_and_remembers() -> None:
     backend = Backend(interval=1000.0, unhealthy_threshold=2)
     asked: list[tuple[bytes, float]] = []

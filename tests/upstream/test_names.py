@@ -120,6 +120,9 @@ async def test_a_name_is_looked_up_once_for_all_its_ports_and_each_url_counts_on
     await backend.names.start()
     assert backend.shown == ["http://a:1 (10.0.0.1)", "http://a:2 (10.0.0.1)", "http://b:1 (10.0.0.1)"]
     assert resolver.asked == [("a", 0.0), ("b", 0.0)]
+    log = list(backend.log)
+    await asyncio.sleep(100.0)
+    assert backend.log == log
 
 
 @virtual

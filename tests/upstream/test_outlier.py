@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -144,7 +145,7 @@ def endpoint(port: int) -> Endpoint:
         ({"consecutive_5xx_errors": 0, "consecutive_local_origin_failures": 0}, [RESET] * 50, None),
     ],
 )
-def test_rows_of_failures(config: dict[str, float], outcomes: list[Outcome], found: str | None) -> None:
+def test_rows_of_failures(config: dict[str, Any], outcomes: list[Outcome], found: str | None) -> None:
     backend = Backend(**config)
     backend.ends(backend.endpoints[0], *outcomes)
     assert backend.found == ({} if found is None else {(found, "true"): 1.0})
