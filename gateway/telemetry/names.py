@@ -39,12 +39,6 @@ METRICS: Final[dict[str, Metric]] = {
     ),
     "gateway_upstream_duration_seconds": Metric("histogram", "Time a call to a backend took.", ("backend",)),
     "gateway_upstream_active_requests": Metric("gauge", "Calls to a backend that are under way.", ("backend",)),
-    "gateway_upstream_connections": Metric("gauge", "Open connections to a backend.", ("backend",)),
-    "gateway_upstream_connections_total": Metric("counter", "Connections opened to a backend.", ("backend",)),
-    "gateway_upstream_connect_failures_total": Metric("counter", "Connections to a backend that failed.", ("backend",)),
-    "gateway_upstream_stale_retries_total": Metric(
-        "counter", "Calls sent again because the backend had closed an idle connection.", ("backend",)
-    ),
     "gateway_upstream_health_checks_total": Metric(
         "counter", "Health checks of a backend's endpoints, by result: success or failure.", ("backend", "result")
     ),
@@ -53,9 +47,17 @@ METRICS: Final[dict[str, Metric]] = {
         "Endpoints found to fail, by what was counted; enforced false: it was the last one, or too many were out.",
         ("backend", "type", "enforced"),
     ),
-    "gateway_upstream_ejected": Metric("gauge", "Endpoints that are left out for their failures.", ("backend",)),
+    "gateway_upstream_ejected": Metric(
+        "gauge", "Endpoints that are left out for their failures; every worker counts its own.", ("backend",)
+    ),
     "gateway_upstream_dns_failures_total": Metric(
         "counter", "Look-ups of a backend's host names that failed.", ("backend",)
+    ),
+    "gateway_upstream_connections": Metric("gauge", "Open connections to a backend.", ("backend",)),
+    "gateway_upstream_connections_total": Metric("counter", "Connections opened to a backend.", ("backend",)),
+    "gateway_upstream_connect_failures_total": Metric("counter", "Connections to a backend that failed.", ("backend",)),
+    "gateway_upstream_stale_retries_total": Metric(
+        "counter", "Calls sent again because the backend had closed an idle connection.", ("backend",)
     ),
     "gateway_config_last_reload_successful": Metric("gauge", "1 if the last (re)load succeeded, else 0."),
     "gateway_config_last_reload_success_timestamp_seconds": Metric(

@@ -144,18 +144,14 @@ class Names:
         wanted = [(origin, address) for origin in self._origins for address in self._addresses_of(origin)]
         if wanted == list(before):
             return
-        self._endpoints = {key: before.get(key) or self._new(*key) for key in wanted}
+        self._endpoints = {key: before.get(key) or self._make(*key) for key in wanted}
         self._replace(list(self._endpoints.values()))
-        for key in before.keys() - self._endpoints.keys():
-            self._drop(before[key])
+        for key, endpoint in before.items():
+            if key not in self._endpoints:
+                self._drop(endpoint)
 
     def _addresses_of(self, origin: Origin) -> list[str]:
         return self._addresses[origin.host] if _is_name(origin) else [""]
-
-    def _new(self, origin: Origin, address: str) -> Endpoint:
-        endpoint = self._make(origin, address)
-        endpoint.since = self._clock()
-        return endpoint
 
 
 def _is_name(origin: Origin) -> bool:
