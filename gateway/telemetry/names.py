@@ -39,6 +39,20 @@ METRICS: Final[dict[str, Metric]] = {
     ),
     "gateway_upstream_duration_seconds": Metric("histogram", "Time a call to a backend took.", ("backend",)),
     "gateway_upstream_active_requests": Metric("gauge", "Calls to a backend that are under way.", ("backend",)),
+    "gateway_upstream_health_checks_total": Metric(
+        "counter", "Health checks of a backend's endpoints, by result: success or failure.", ("backend", "result")
+    ),
+    "gateway_upstream_ejections_total": Metric(
+        "counter",
+        "Endpoints found to fail, by what was counted; enforced false: it was the last one, or too many were out.",
+        ("backend", "type", "enforced"),
+    ),
+    "gateway_upstream_ejected": Metric(
+        "gauge", "Endpoints that are left out for their failures; every worker counts its own.", ("backend",)
+    ),
+    "gateway_upstream_dns_failures_total": Metric(
+        "counter", "Look-ups of a backend's host names that failed.", ("backend",)
+    ),
     "gateway_upstream_connections": Metric("gauge", "Open connections to a backend.", ("backend",)),
     "gateway_upstream_connections_total": Metric("counter", "Connections opened to a backend.", ("backend",)),
     "gateway_upstream_connect_failures_total": Metric("counter", "Connections to a backend that failed.", ("backend",)),
