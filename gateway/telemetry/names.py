@@ -62,6 +62,20 @@ METRICS: Final[dict[str, Metric]] = {
     "gateway_faults_injected_total": Metric(
         "counter", "Calls made late or answered with an error on purpose: delay or abort.", ("backend", "type")
     ),
+    "gateway_upstream_retries_total": Metric(
+        "counter", "Calls to a backend that were repeated, by what had become of them.", ("backend", "reason")
+    ),
+    "gateway_upstream_retry_success_total": Metric(
+        "counter", "Requests to a backend that a retry led to a good answer.", ("backend",)
+    ),
+    "gateway_upstream_retry_budget_exhausted_total": Metric(
+        "counter", "Calls to a backend not repeated because too many were already.", ("backend",)
+    ),
+    "gateway_upstream_hedges_total": Metric(
+        "counter",
+        "Second calls to a slow backend: won, lost, or not made for want of a budget.",
+        ("backend", "result"),
+    ),
     "gateway_config_last_reload_successful": Metric("gauge", "1 if the last (re)load succeeded, else 0."),
     "gateway_config_last_reload_success_timestamp_seconds": Metric(
         "gauge", "When the configuration in use was loaded (Unix time)."
