@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from math import inf
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from gateway.message import Request, Response, header
+from gateway.message import Request, Response
 from gateway.service import Service
 
 if TYPE_CHECKING:
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 SAFE_METHODS = frozenset((b"GET", b"HEAD"))
 """May be repeated whatever the configuration says (RFC 9110 section 9.2.1)."""
 
-_OWN = _COUNT, _TIME = b"x-gateway-attempt-count", b"x-request-timeout-ms"
+_COUNT = re.compile(rb"x-gateway-attempt-count: ([0-9]+)\r\n")
+_TIME = re.compile(rb"x-request-timeout-ms: [0-9]+\r\n")
 
 Call = Callable[[Request, "list[Endpoint]"], Awaitable[Response]]
 """Sends a request, elsewhere than to the endpoints of the list if there is a choice, and adds the one that it chose."""
@@ -37,7 +39,8 @@ def calling(service: Service) -> Call:
 
 def count(request: Request) -> int:
     """Which attempt it is, from 1."""
-    return int(header(request.headers, _COUNT) or 1)
+    said = _COUNT.search(request.stamp)
+    return int(said[1]) if said else 1
 
 
 def attempt(request: Request, number: int, now: float, deadline: float) -> Request:
@@ -47,10 +50,10 @@ def attempt(request: Request, number: int, now: float, deadline: float) -> Reque
     the truth of this attempt.
     """
     derived = request.derive(deadline)
-    headers = [field for field in request.headers if field[0] not in _OWN]
-    if deadline < inf and header(request.headers, _TIME) is not None:
-        headers.append((_TIME, b"%d" % (max(deadline - now, 0.0) * 1000)))
+    stamp, tells_time = _TIME.subn(b"", _COUNT.sub(b"", request.stamp))
+    if tells_time and deadline < inf:
+        stamp += b"x-request-timeout-ms: %d\r\n" % (max(deadline - now, 0.0) * 1000)
     if number > 1:
-        headers.append((_COUNT, b"%d" % number))
-    derived.headers = headers
+        stamp += b"x-gateway-attempt-count: %d\r\n" % number
+    derived.stamp = stamp
     return derived

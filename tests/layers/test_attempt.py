@@ -5,7 +5,7 @@ from math import inf
 from gateway.layers.attempt import attempt, calling, count
 from gateway.message import Response
 from tests.support.clock import virtual
-from tests.support.service import MockService, answer, ask
+from tests.support.service import MockService, answer, ask, fields
 
 TYPE = (b"content-type", b"application/json")
 
@@ -21,20 +21,24 @@ def test_the_first_carries_no_number_and_is_the_same_otherwise() -> None:
 def test_a_later_one_says_which_it_is_and_the_request_stays_as_it_was() -> None:
     request = ask(headers=[TYPE])
     third = attempt(attempt(request, 2, 0.0, inf), 3, 0.0, inf)
-    assert third.headers == [TYPE, (b"x-gateway-attempt-count", b"3")]
+    assert fields(third) == [TYPE, (b"x-gateway-attempt-count", b"3")]
     assert count(third) == 3
-    assert request.headers == [TYPE]
+    assert fields(request) == [TYPE]
 
 
 def test_a_model_server_that_is_told_the_time_is_told_that_of_the_attempt() -> None:
-    request = ask(headers=[(b"x-request-timeout-ms", b"9000"), TYPE], deadline=9.0)
-    assert attempt(request, 1, 2.0, 2.5).headers == [TYPE, (b"x-request-timeout-ms", b"500")]
-    assert attempt(request, 1, 3.0, 2.5).headers == [TYPE, (b"x-request-timeout-ms", b"0")]
+    request = ask(headers=[TYPE], deadline=9.0)
+    request.stamp = b"x-request-id: 1\r\nx-request-timeout-ms: 9000\r\n"
+    ident = (b"x-request-id", b"1")
+    assert fields(attempt(request, 1, 2.0, 2.5)) == [TYPE, ident, (b"x-request-timeout-ms", b"500")]
+    assert fields(attempt(request, 1, 3.0, 2.5)) == [TYPE, ident, (b"x-request-timeout-ms", b"0")]
+    again = attempt(attempt(request, 2, 2.0, 2.5), 3, 2.0, 2.25)
+    assert fields(again)[2:] == [(b"x-request-timeout-ms", b"250"), (b"x-gateway-attempt-count", b"3")]
     assert attempt(request, 1, 2.0, 2.5).deadline == 2.5
 
 
 def test_one_that_is_told_nothing_is_told_nothing() -> None:
-    assert attempt(ask(headers=[TYPE]), 1, 2.0, 2.5).headers == [TYPE]
+    assert fields(attempt(ask(headers=[TYPE]), 1, 2.0, 2.5)) == [TYPE]
 
 
 @virtual

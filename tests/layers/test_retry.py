@@ -15,7 +15,7 @@ from gateway.message import Request, Response
 from gateway.service import Service
 from gateway.telemetry.metrics import Registry, read
 from tests.support.clock import virtual
-from tests.support.service import MockService, answer, ask
+from tests.support.service import MockService, answer, ask, fields
 
 BUSY = answer(b"busy", 503, [(b"retry-after", b"2"), (b"x-model", b"a")])
 ALL = ("connect-failure", "reset", "gateway-error", "5xx", "429", "503", "timeout")
@@ -42,7 +42,7 @@ class Tried:
 
 
 def counts(service: MockService) -> list[bytes | None]:
-    return [dict(request.headers).get(b"x-gateway-attempt-count") for request in service.requests]
+    return [dict(fields(request)).get(b"x-gateway-attempt-count") for request in service.requests]
 
 
 # What is retried, and what the caller sees.
@@ -88,7 +88,7 @@ async def test_the_last_error_is_raised_whatever_came_before() -> None:
 @virtual
 async def test_an_error_raised_at_the_call_itself_is_an_error_too() -> None:
     def refuse(request: Request) -> Awaitable[Response]:
-        if request.headers:
+        if fields(request):
             return MockService().answers()(request)
         raise UpstreamConnectFailure
 
