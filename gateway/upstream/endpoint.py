@@ -20,6 +20,7 @@ class Endpoint:
         "ejected",
         "healthy",
         "latency",
+        "measured",
         "on_trial",
         "origin",
         "reachable",
@@ -47,6 +48,8 @@ class Endpoint:
         """Loop time at which it became usable; for its slow start."""
         self.latency = 0.0
         """Seconds, the moving average that PeakEWMA keeps."""
+        self.measured = -inf
+        """When it was last brought up to date."""
 
     def __repr__(self) -> str:
         signs = ("unhealthy" * (not self.healthy), "ejected" * self.ejected, "unreachable" * (not self.reachable))
