@@ -20,13 +20,13 @@ BUFFER: Final = 0.25
 """How much slower than the best a call may be before that means a queue."""
 
 WINDOW: Final = 0.1
-"""Seconds of calls after which the limit is set anew; sooner if there were MANY, later if there were but FEW."""
+"""Seconds of calls after which the limit is set anew; sooner if there were MANY, later if there were too FEW."""
 
 MANY: Final = 50
 FEW: Final = 5
 
-MEASURING: Final = 3
-"""Calls at once, for each endpoint, while the best latency is measured."""
+MEASURING: Final = 1
+"""Calls at once, for each endpoint, while the best latency is measured; many a model server has one place only."""
 
 INTERVAL: Final = 60.0
 """Seconds between two measurements, up to 10 % more so that workers do not measure together; longer for slow models."""
@@ -39,7 +39,7 @@ class Adaptive:
     """``limit`` is for each endpoint of a backend. Tell it of every call, while that call still counts as active."""
 
     def __init__(self, clock: Callable[[], float], most: int = 1000, draw: Callable[[], float] = random) -> None:
-        self.limit = min(MEASURING, most)
+        self.limit = MEASURING
         """From 1 to ``most``."""
         self._clock = clock
         self._most = most
@@ -58,12 +58,14 @@ class Adaptive:
         tells = isinstance(error, UpstreamTimeout) if answer is None else answer.status < 500
         now = self._clock()
         # What began under another limit tells nothing about this one; the millionth is for rounding.
-        if not tells or now - seconds < self._since - 1e-6:
+        if not tells or now - seconds < self._since + 1e-6:
             return
         self._samples.append(seconds)
         self._peak = max(self._peak, endpoint.active)
-        if len(self._samples) >= MANY or (len(self._samples) >= FEW and now - self._since >= WINDOW):
-            self._close(now, sorted(self._samples)[len(self._samples) // 2])
+        count = len(self._samples)
+        # The first to end are the fastest: the others that were under way with them must have had their time, too.
+        if count >= MANY or (count >= max(FEW, self._peak) and now - self._since >= WINDOW):
+            self._close(now, sorted(self._samples)[count // 2])
 
     def _close(self, now: float, latency: float) -> None:
         if self._measuring:
@@ -86,7 +88,7 @@ class Adaptive:
 
     def _measure(self, now: float) -> None:
         self._found = self.limit
-        self.limit = min(MEASURING, self.limit)
+        self.limit = MEASURING
         self._open(now, measuring=True)
 
     def _open(self, now: float, measuring: bool) -> None:

@@ -108,12 +108,12 @@ class Cluster:
         if self._calls >= self._most:
             raise UpstreamOverflow(f"{self.name}: {self._calls} requests are under way or wait already", retry_after=1)
         self._calls += 1
-        since = 0.0
+        since = inf
         try:
             while True:
                 endpoint = None if self._line.waiters else self._take(request, tried)
                 if endpoint is None:
-                    since = since or self._time()
+                    since = min(since, self._time())
                     endpoint = await self._wait(request, tried, since)
                 started = self._clock()
                 try:
@@ -164,7 +164,7 @@ class Cluster:
                 raise self._nobody()
             error, patience = NoHealthyUpstream, since + settings.hold
             self._cold.begin()
-        place = self._line.join(partial(self._take, request, tried), request.deadline, patience, error)
+        place = self._line.join(partial(self._take, request, tried), request.deadline, patience, error, since)
         try:
             return await place
         except BaseException:

@@ -68,13 +68,14 @@ class ColdStart:
             endpoint.reachable = True
 
     async def _until_reached(self, endpoint: Endpoint) -> None:
-        pause = SOON
+        fresh = self._time() - endpoint.since < SELDOM
+        pause = SELDOM if fresh else SOON  # no haste for one that comes and goes
         await asyncio.sleep(pause)
         while not await self._reach(endpoint):
             pause = min(2 * pause, SELDOM)
             await asyncio.sleep(pause)
         del self._tasks[endpoint]
-        log.warning("backend %s: %s is up", self._backend, endpoint)
+        log.info("backend %s: %s is up", self._backend, endpoint)
         endpoint.reachable = True
         endpoint.since = self._time()
         self._changed()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from random import random
 from typing import Protocol
 
 from gateway.errors import GatewayError
@@ -26,6 +27,7 @@ class Endpoint:
         "reachable",
         "service",
         "since",
+        "turn",
     )
 
     def __init__(self, origin: Origin, service: Service, address: str = "") -> None:
@@ -50,6 +52,8 @@ class Endpoint:
         """Seconds, the moving average that PeakEWMA keeps."""
         self.measured = -inf
         """When it was last brought up to date."""
+        self.turn: float = random()
+        """Its last with RoundRobin; random before the first, so that workers do not go in step."""
 
     def __repr__(self) -> str:
         signs = ("unhealthy" * (not self.healthy), "ejected" * self.ejected, "unreachable" * (not self.reachable))

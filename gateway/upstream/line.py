@@ -72,17 +72,18 @@ class Line(Generic[T]):
         deadline: float = inf,
         patience: float = inf,
         error: type[GatewayError] = QueueTimeout,
+        since: float = inf,
     ) -> asyncio.Future[T]:
         """A Future of what ``take`` will return, None meaning that there is nothing yet. Cancel it to leave.
 
         ``deadline`` and ``patience`` are loop times: the one ends the wait with DeadlineExceeded, the other with
-        ``error``. Raises UpstreamOverflow at once if the line is full.
+        ``error``. ``since``: when it began to wait, if not now. Raises UpstreamOverflow at once if the line is full.
         """
         if len(self.waiters) >= self.capacity:
             self._dropped["full"].add(1.0)
             detail = f"{self._backend}: {len(self.waiters)} requests are waiting already"
             raise UpstreamOverflow(detail, retry_after=1)
-        waiter = _Waiter(take, self._loop.time(), deadline, patience, error)
+        waiter = _Waiter(take, min(since, self._loop.time()), deadline, patience, error)
         future: asyncio.Future[T] = self._loop.create_future()
         self.waiters[future] = waiter
         self._depth.add(1.0)

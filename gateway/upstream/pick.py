@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import count
 from math import exp, inf
+from operator import attrgetter
 from random import random
 from typing import Final, Protocol
 
@@ -55,15 +57,17 @@ class Random:
         return among[int(self._draw() * len(among))]
 
 
-class RoundRobin:
-    """One after the other, from anywhere: workers that start together do not all start with the first."""
+_turn = attrgetter("turn")
+_turns = count(1)  # for all pickers: the one that a reload makes goes on where the old one was
 
-    def __init__(self, draw: Draw = random) -> None:
-        self._turn = int(draw() * 1024)
+
+class RoundRobin:
+    """The one whose last turn was longest ago; so the turns stay even where some are left out now and then."""
 
     def pick(self, among: Sequence[Endpoint], request: Request) -> Endpoint:
-        self._turn += 1
-        return among[self._turn % len(among)]
+        endpoint = min(among, key=_turn)
+        endpoint.turn = next(_turns)
+        return endpoint
 
 
 def _two(among: Sequence[Endpoint], draw: Draw) -> tuple[Endpoint, Endpoint]:
