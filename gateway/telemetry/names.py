@@ -76,6 +76,33 @@ METRICS: Final[dict[str, Metric]] = {
         "Second calls to a slow backend: won, lost, or not made for want of a budget.",
         ("backend", "result"),
     ),
+    "gateway_upstream_endpoints": Metric("gauge", "Endpoints of a backend; every worker counts its own.", ("backend",)),
+    "gateway_upstream_healthy": Metric(
+        "gauge",
+        "Endpoints that are neither unhealthy, ejected nor unreachable; every worker counts its own.",
+        ("backend",),
+    ),
+    "gateway_upstream_panic_total": Metric(
+        "counter", "Times that too few endpoints were healthy, so that all were used.", ("backend",)
+    ),
+    "gateway_queue_depth": Metric(
+        "gauge", "Requests that wait for an endpoint to have room, or to come up.", ("backend",)
+    ),
+    "gateway_queue_capacity": Metric("gauge", "Requests that may wait so at once.", ("backend",)),
+    "gateway_queue_wait_seconds": Metric(
+        "histogram", "Time that requests waited before an endpoint took them.", ("backend",)
+    ),
+    "gateway_queue_dropped_total": Metric(
+        "counter",
+        "Requests that no endpoint took, by reason: full, timeout, deadline, cancelled or unhealthy.",
+        ("backend", "reason"),
+    ),
+    "gateway_cold_starts_total": Metric(
+        "counter", "Times that requests were held because no endpoint was up.", ("backend",)
+    ),
+    "gateway_cold_start_seconds": Metric(
+        "histogram", "Time from the first request held to the first endpoint up.", ("backend",)
+    ),
     "gateway_config_last_reload_successful": Metric("gauge", "1 if the last (re)load succeeded, else 0."),
     "gateway_config_last_reload_success_timestamp_seconds": Metric(
         "gauge", "When the configuration in use was loaded (Unix time)."
