@@ -15,7 +15,7 @@ from .api.v1 import V1
 from .api.v2 import V2
 from .app import App
 from .config import schema
-from .config.walk import reachable, upwards
+from .config.walk import backends, reachable, upwards
 from .graph.condition import compile_condition
 from .graph.ensemble import Ensemble
 from .graph.kserve import (
@@ -39,6 +39,7 @@ from .graph.switch import Switch
 from .http.origin import AS_IT_IS, Origin, split
 from .layers.admit import Allowance, admit
 from .layers.deadline import deadline
+from .layers.fallback import Prepared, fallback
 from .layers.fault import fault
 from .layers.forward import Address, ContentTypeJson, forward, rules
 from .layers.forwarded import forwarded
@@ -168,9 +169,7 @@ class _Graph:
         self._graph = graph
         self._language = graph.condition_language or ("gjson" if graph.compat == "kserve" else "jmespath")
         self._nodes: dict[str, Built] = {}
-        self._backends = [
-            step.backend for node in reachable(graph) for step in graph.nodes[node].steps if step.backend is not None
-        ]
+        self._backends = backends(graph, reachable(graph))
 
     def face(self) -> Face:
         compiler, graph = self._compiler, self._graph
@@ -210,8 +209,9 @@ class _Graph:
         return NODES[self._graph.compat][node.router_type](step for step, _ in built), needs
 
     def _step(self, node: str, index: int, step: schema.Step) -> tuple[Step, Needs | Reachable]:
-        service, needs = self._target(step)
         name = step.name or step.backend or step.node_name or step.service_url or str(index)
+        label = f"{node}={name}".encode()
+        service, needs = self._target(step) if step.fallback is None else self._backed(step, step.fallback, label)
         condition = compile_condition(self._language, step.condition) if step.condition is not None else None
         return (
             Step(
@@ -219,7 +219,7 @@ class _Graph:
                 index=index,
                 name=name,
                 key=step.name or str(index),
-                label=f"{node}={name}".encode(),
+                label=label,
                 at=(node, name),
                 service=service,
                 hard=step.dependency == "Hard",
@@ -227,18 +227,26 @@ class _Graph:
                 condition=condition,
                 skip=step.on_unmet == "skip",
                 map_predictions=step.map_predictions_to_instances,
-                timeout=step.timeout,
+                timeout=step.timeout if step.fallback is None else None,
                 weight=step.weight or 0,
             ),
             needs,
         )
 
-    def _target(self, step: schema.Step) -> Built:
-        if step.node_name is not None:
-            return self._nodes.get(step.node_name) or (NoNode(), _never)
-        if step.backend is not None:
-            return self._compiler.named(step.backend, self._graph)
-        return self._url(step.service_url or "")
+    def _backed(self, step: schema.Step, instead: schema.Fallback, label: bytes) -> Built:
+        """A step with its fallback: its own timeout stands inside, and either of them is enough to be ready."""
+        service, needs = self._target(step)
+        other, others_needs = self._target(instead)
+        return fallback(other, label + b"~fallback", step.timeout)(service), Needs(False, (needs, others_needs))
+
+    def _target(self, way: schema.Step | schema.Fallback) -> Built:
+        if way.node_name is not None:
+            return self._nodes.get(way.node_name) or (NoNode(), _never)
+        if way.backend is not None:
+            return self._compiler.named(way.backend, self._graph)
+        if isinstance(way, schema.Fallback):
+            return Prepared(way.response or schema.FallbackResponse()), _always
+        return self._url(way.service_url or "")
 
     def _url(self, url: str) -> Built:
         """A ``serviceUrl``: called with POST, exactly there."""
@@ -259,6 +267,10 @@ class _Graph:
 
 async def _never() -> bool:
     return False
+
+
+async def _always() -> bool:
+    return True
 
 
 def _address(name: str, backend: schema.Backend, prefix: str, verb: str) -> Address | bytes:

@@ -25,7 +25,7 @@ def edges(graph: Graph, name: str, config: Config) -> list[Edge]:
     """The steps of a node."""
     node = graph.nodes[name]
     total = sum(step.weight or 0 for step in node.steps)
-    return [_edge(node, step, total, config) for step in node.steps]
+    return [edge for step in node.steps for edge in (_edge(node, step, total, config), *_instead(step, config))]
 
 
 def _edge(node: Node, step: Step, total: int, config: Config) -> Edge:
@@ -35,6 +35,20 @@ def _edge(node: Node, step: Step, total: int, config: Config) -> Edge:
     if step.backend is not None:
         return Edge(words, step.backend, False, _address(step.backend, config.backends.get(step.backend)))
     return Edge(words, step.service_url or "", False)
+
+
+def _instead(step: Step, config: Config) -> Iterator[Edge]:
+    """Its fallback, where it has one."""
+    if step.fallback is None:
+        return
+    way = step.fallback
+    words = f"if {step.name or step.backend or step.node_name or step.service_url} fails"
+    if way.node_name is not None:
+        yield Edge(words, way.node_name, True)
+    elif way.backend is not None:
+        yield Edge(words, way.backend, False, _address(way.backend, config.backends.get(way.backend)))
+    elif way.response is not None:
+        yield Edge(words, f"answer {way.response.status}", False)
 
 
 def _address(name: str, backend: Backend | None) -> str:

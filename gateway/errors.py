@@ -190,6 +190,24 @@ class Overloaded(GatewayError):
     retryable = True
 
 
+class UpstreamOverflow(GatewayError):
+    """The backend has as many calls under way, or requests in its queue, as it may have."""
+
+    status = 503
+    code = "upstream_overflow"
+    title = "Too many requests for upstream"
+    retryable = True
+
+
+class QueueTimeout(GatewayError):
+    """No endpoint of the backend had room for the request for as long as it may queue."""
+
+    status = 503
+    code = "queue_timeout"
+    title = "Queued for too long"
+    retryable = True
+
+
 class UpstreamTimeout(GatewayError):
     """The backend did not answer within its own time limit."""
 

@@ -59,6 +59,8 @@ class Request(msgspec.Struct, gc=False):
     """The headers as lines, good for as long as ``headers`` are the very list that is in here."""
     stamp: bytes = b""
     """Header lines of the gateway's own, sent after those of ``headers``."""
+    hurried: bool = False
+    """The client allows less time than the configuration: no backend is to blame when that is too short."""
 
     def derive(self, deadline: float) -> Request:
         """The same message with a deadline of its own (loop time)."""
@@ -75,6 +77,7 @@ class Request(msgspec.Struct, gc=False):
             self.peer,
             self.encoded,
             self.stamp,
+            self.hurried,
         )
 
     def carrying(self, message: Response) -> Request:
@@ -94,6 +97,7 @@ class Request(msgspec.Struct, gc=False):
             self.peer,
             None,
             self.stamp,
+            self.hurried,
         )
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from gateway import draw
 from gateway.config import Config, load
-from gateway.config.schema import Backend, Graph, Node, Step
+from gateway.config.schema import Backend, Fallback, FallbackResponse, Graph, Node, Step
+from gateway.svg import svg
 
 EXAMPLES = Path(__file__).parents[1] / "config"
 
@@ -132,3 +133,35 @@ def test_all_formats_draw_all_examples(name: str) -> None:
     config = example(name)
     for picture in (draw.text(config), draw.mermaid(config), draw.dot(config)):
         assert all(title in picture for title in config.graphs)
+
+
+def test_fallbacks_are_ways_too() -> None:
+    ways = (Fallback(backend="small"), Fallback(node_name="x"), Fallback(response=FallbackResponse(status=503)))
+    config = Config(
+        backends={name: Backend(url=f"http://{name}") for name in ("large", "small")},
+        graphs={
+            "g": Graph(
+                nodes={
+                    "root": Node(
+                        router_type="Sequence", steps=tuple(Step(backend="large", fallback=way) for way in ways)
+                    ),
+                    "x": Node(router_type="Sequence", steps=(Step(name="last", backend="small"),)),
+                }
+            )
+        },
+    )
+    assert (
+        draw.text(config)
+        == """\
+g
+└── root: Sequence
+    ├── large -> http://large/v1/models/large:predict
+    ├── if large fails: small -> http://small/v1/models/small:predict
+    ├── large -> http://large/v1/models/large:predict
+    ├── if large fails: x: Sequence
+    │   └── last: small -> http://small/v1/models/small:predict
+    ├── large -> http://large/v1/models/large:predict
+    └── if large fails: answer 503
+"""
+    )
+    assert svg(config).count("answer 503") == 1

@@ -35,7 +35,13 @@ def test_the_tree_is_flat_and_the_codes_differ() -> None:
 
 def test_only_what_no_backend_can_have_acted_on_is_retryable() -> None:
     retryable = {kind.code for kind in EVERY if kind.retryable}
-    assert retryable == {"upstream_connect_failure", "no_healthy_upstream", "overload"}
+    assert retryable == {
+        "upstream_connect_failure",
+        "no_healthy_upstream",
+        "overload",
+        "upstream_overflow",
+        "queue_timeout",
+    }
 
 
 def test_the_place_nearest_to_the_failure_is_kept() -> None:

@@ -158,7 +158,7 @@ class Retry(Mapping, frozen=True, kw_only=True):
         tuple[RetryOn, ...],
         Meta(
             description="`connect-failure`, `reset` (no answer), `timeout` (`perTryTimeout` passed), `gateway-error` "
-            "(502, 503, 504), `5xx` (any, or no answer), `429`, `503`."
+            "(502, 503, 504, or no answer), `5xx` (any, or no answer), `429`, `503`."
         ),
     ] = ("connect-failure",)
     per_try_timeout: Annotated[Duration, Meta(description="For one call; 0s: only `timeouts.request`.")] = 0.0
@@ -179,7 +179,9 @@ class Hedge(Mapping, frozen=True, kw_only=True):
     after: Annotated[str, Meta(description="A duration, or a quantile of the backend's latency of late: `95p`.")] = (
         "95p"
     )
-    budget_percent: Annotated[Percent, Meta(description="The most second calls, of all requests.")] = 5
+    budget_percent: Annotated[
+        Percent, Meta(description="The most second calls, of all requests; one in ten seconds is always allowed.")
+    ] = 5
 
 
 class FaultDelay(Mapping, frozen=True, kw_only=True):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from . import addresses
+from .check_fallback import check_fallback
 from .report import Path, Report, suggestion
 from .schema import Backend, Graph, Node, Step
-from .walk import cycle, depth, reachable
+from .walk import backends as backends_of
+from .walk import cycle, depth, reachable, ways
 
 DEEPEST = 250
 """Nodes inside each other: a request takes two Python frames for each, out of a thousand that there are for all."""
@@ -121,11 +123,21 @@ def check_structure(
         _names(name, node, graph, backends, (*path, "nodes", name), report)
         _nodes(node, graph, (*path, "nodes", name), report.warn if lenient else report.conflict)
     if (nodes := cycle(graph)) is not None:
-        index = next(i for i, step in enumerate(graph.nodes[nodes[-2]].steps) if step.node_name == nodes[-1])
-        place: Path = (*path, "nodes", nodes[-2], "steps", index, "nodeName")
+        place = _leading(graph.nodes[nodes[-2]], nodes[-1], (*path, "nodes", nodes[-2]))
         report.conflict(place, f"the nodes form a cycle: {' -> '.join(nodes)}")
     elif "root" in graph.nodes:
         _extent(graph, backends, path, report)
+
+
+def _leading(node: Node, name: str, path: Path) -> Path:
+    """Where ``node`` names the node ``name``."""
+    for index, step in enumerate(node.steps):
+        place: Path = (*path, "steps", index)
+        if step.node_name == name:
+            return (*place, "nodeName")
+        if step.fallback is not None and step.fallback.node_name == name:
+            return (*place, "fallback", "nodeName")
+    return path
 
 
 def _names(name: str, node: Node, graph: Graph, backends: Mapping[str, Backend], path: Path, report: Report) -> None:
@@ -137,15 +149,21 @@ def _names(name: str, node: Node, graph: Graph, backends: Mapping[str, Backend],
         place: Path = (*path, "steps", index)
         if step.name and (message := addresses.bad_name(step.name)):
             report.conflict((*place, "name"), message)
-        if step.backend is not None and step.backend not in backends:
-            report.conflict((*place, "backend"), _unknown("backend", step.backend, backends))
+        for way in ways(step):
+            if way.backend is not None and way.backend not in backends:
+                where = place if way is step else (*place, "fallback")
+                report.conflict((*where, "backend"), _unknown("backend", way.backend, backends))
+        if step.fallback is not None:
+            check_fallback(step.fallback, graph, (*place, "fallback"), report)
         _condition(graph, step, (*place, "condition"), report)
 
 
 def _nodes(node: Node, graph: Graph, path: Path, tell: Callable[[Path, str], None]) -> None:
     for index, step in enumerate(node.steps):
-        if step.node_name is not None and step.node_name not in graph.nodes:
-            tell((*path, "steps", index, "nodeName"), _unknown("node", step.node_name, graph.nodes))
+        for way in ways(step):
+            if way.node_name is not None and way.node_name not in graph.nodes:
+                where: Path = (*path, "steps", index) if way is step else (*path, "steps", index, "fallback")
+                tell((*where, "nodeName"), _unknown("node", way.node_name, graph.nodes))
 
 
 def _unknown(what: str, name: str, names: Iterable[str]) -> str:
@@ -178,7 +196,7 @@ def _extent(graph: Graph, backends: Mapping[str, Backend], path: Path, report: R
 def _protocols(
     graph: Graph, reached: Iterable[str], backends: Mapping[str, Backend], path: Path, report: Report
 ) -> None:
-    names = {step.backend for node in reached for step in graph.nodes[node].steps}
+    names = backends_of(graph, reached)
     sound = [name for name in backends if name in names and not report.broken(("backends", name, "protocol"))]
     if {"v1", "v2"} <= {backends[name].protocol for name in sound}:
         message = "its backends speak v1 and v2: write protocol: v1, v2 or both, the API that clients are to use"

@@ -7,9 +7,10 @@ from typing import TypeVar, cast
 
 import msgspec
 
+from . import scalars
 from .nodes import MappingNode, Node, ScalarNode, SequenceNode, described, is_null
 from .report import Path, Report, suggestion
-from .shape import Many, One, Record, Shape, Table, shape
+from .shape import Free, Many, One, Record, Shape, Table, shape
 from .substitute import substitute
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -70,6 +71,8 @@ class Decoder:
 
     def _value(self, kind: Shape, node: Node, path: Path) -> object:
         match kind:
+            case Free():
+                return self._free(node, path)
             case One():
                 return self._scalar(kind, node, path)
             case Many():
@@ -95,6 +98,19 @@ class Decoder:
             message = f"expected {kind.expects}, got {described(filled)}"
         self.report.error(path, message, node.place)
         return kind.kinds[0].blank
+
+    def _free(self, node: Node, path: Path) -> object:
+        """What ``node`` says in JSON's terms."""
+        if isinstance(node, MappingNode):
+            return {name: self._free(value, (*path, name)) for name, _, value in self.entries(node, path)}
+        if isinstance(node, SequenceNode):
+            return [self._free(item, (*path, index)) for index, item in enumerate(node.items)]
+        filled = self._filled(node, path)
+        try:
+            return None if filled is None else scalars.as_json(filled.text, filled.plain)
+        except ValueError as error:
+            self.report.error(path, str(error), node.place)
+            return None
 
     def _filled(self, node: ScalarNode, path: Path) -> ScalarNode | None:
         if self.environ is None or "$" not in node.text:
@@ -172,6 +188,8 @@ def _is_merge(pair: tuple[Node, Node]) -> bool:
 
 def _blank(kind: Shape) -> object:
     match kind:
+        case Free():
+            return None
         case One():
             return kind.kinds[0].blank
         case Many():

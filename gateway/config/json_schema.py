@@ -6,7 +6,7 @@ import msgspec
 
 from .manifest import Manifest
 from .schema import Config
-from .shape import Key, Many, One, Record, Shape, Table, shape
+from .shape import Free, Key, Many, One, Record, Shape, Table, shape
 
 SCHEMA_URL = "http://json-schema.org/draft-07/schema#"
 _VARIABLE: dict[str, object] = {"type": "string", "pattern": r"\$\{"}
@@ -70,6 +70,8 @@ def _default(one: One, value: object) -> object:
 
 def _of(kind: Shape, definitions: dict[str, object]) -> dict[str, object]:
     match kind:
+        case Free():
+            return {}
         case One():
             schemas = [scalar.schema for scalar in kind.kinds]
             return schemas[0] if schemas == [{"type": "string"}] else {"anyOf": [*schemas, _VARIABLE]}

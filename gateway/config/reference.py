@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .schema import Config
-from .shape import Key, Many, One, Record, Shape, Table, shape
+from .shape import Free, Key, Many, One, Record, Shape, Table, shape
 
 _HEAD = """# Configuration reference
 
@@ -61,6 +61,8 @@ def _row(key: Key) -> str:
 
 def _type(kind: Shape) -> str:
     match kind:
+        case Free():
+            return "any value"
         case One():
             return " or ".join(scalar.kind for scalar in kind.kinds)
         case Many():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import isfinite
 from typing import ClassVar, Protocol
 
 import msgspec
@@ -199,6 +200,21 @@ class Size(msgspec.Struct, frozen=True):
             if size and size % factor == 0:
                 return f"{size // factor}{unit}"
         return str(size)
+
+
+def as_json(text: str, plain: bool) -> object:
+    """A scalar of the user's own data, by the core schema of YAML 1.2. Raises ValueError for what JSON cannot say."""
+    if not plain or not any(kind.fullmatch(text) for kind in (NULL, BOOL, INT, FLOAT)):
+        return text
+    if NULL.fullmatch(text):
+        return None
+    if BOOL.fullmatch(text):
+        return text.lower() == "true"
+    if INT.fullmatch(text):
+        return Whole().read(text, plain)
+    if not isfinite(value := float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))):
+        raise ValueError(f"JSON has no number {text[:40]}; did you mean '{text[:40]}', in quotes?")
+    return value
 
 
 def expected(scalar: Scalar, text: str, plain: bool) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
 from .backend import Backend, BackendTimeouts, BackendTls, HeaderRules, Protocol
-from .mapping import Count, Duration, Mapping, Size
+from .mapping import Count, Duration, Mapping, Size, Status
 
 __all__ = [
     "Admin",
@@ -17,6 +17,8 @@ __all__ = [
     "Config",
     "Drain",
     "Explain",
+    "Fallback",
+    "FallbackResponse",
     "Graph",
     "HeaderRules",
     "Limits",
@@ -100,6 +102,25 @@ class Admin(Mapping, frozen=True, kw_only=True):
 RouterType = Literal["Sequence", "Switch", "Ensemble", "Splitter"]
 
 
+class FallbackResponse(Mapping, frozen=True, kw_only=True):
+    """An answer of the gateway's own."""
+
+    status: Annotated[Status, Meta(description="Its status.")] = 200
+    headers: Annotated[
+        dict[str, str],
+        Meta(description="Its headers; without a `content-type` one that the body has: JSON, or plain text."),
+    ] = {}
+    body: Annotated[Any, Meta(description="Any JSON, written as YAML; or text, which is sent as it is.")] = None
+
+
+class Fallback(Mapping, frozen=True, kw_only=True):
+    """What stands in for a step that failed: exactly one of `backend`, `nodeName` and `response`."""
+
+    backend: Annotated[str | None, Meta(description="Call this backend instead.")] = None
+    node_name: Annotated[str | None, Meta(description="Go on with this node instead.")] = None
+    response: Annotated[FallbackResponse | None, Meta(description="Answer this.")] = None
+
+
 class Step(Mapping, frozen=True, kw_only=True):
     """One step of a node: exactly one of `nodeName`, `backend` and `serviceUrl`."""
 
@@ -137,6 +158,13 @@ class Step(Mapping, frozen=True, kw_only=True):
         Count | None, Meta(description="In a `Splitter`, any whole number; the share is weight / sum of weights.")
     ] = None
     timeout: Annotated[Duration | None, Meta(description="Tightens the deadline for this step.")] = None
+    fallback: Annotated[
+        Fallback | None,
+        Meta(
+            description="Taken when the step has no answer, after all its retries, or one of 500 and above; it has "
+            "the time that the step's `timeout` leaves of the graph's."
+        ),
+    ] = None
 
 
 class Node(Mapping, frozen=True, kw_only=True):

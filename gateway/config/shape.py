@@ -58,7 +58,13 @@ class Key(msgspec.Struct, frozen=True):
     description: str
 
 
-Shape = One | Many | Table | Record
+class Free(msgspec.Struct, frozen=True):
+    """Any JSON value: the user's data, not the gateway's."""
+
+    expects = "any value"
+
+
+Shape = Free | One | Many | Table | Record
 
 
 @cache
@@ -97,6 +103,8 @@ def _shape(info: inspect.Type, extra: dict[str, object]) -> Shape:
             return Table(_shape(info.value_type, {}))
         case inspect.StructType():
             return _record(info)
+        case inspect.AnyType():
+            return Free()
     return One((_scalar(info, extra.get("scalar")),))
 
 

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from .schema import Graph
+from .schema import Fallback, Graph, Step
 
 
 def children(graph: Graph, name: str) -> list[str]:
-    """The nodes that the steps of a node lead to."""
-    return [step.node_name for step in graph.nodes[name].steps if step.node_name in graph.nodes]
+    """The nodes that the steps of a node lead to, or fall back to."""
+    return [way.node_name for step in graph.nodes[name].steps for way in ways(step) if way.node_name in graph.nodes]
+
+
+def backends(graph: Graph, nodes: Iterable[str]) -> list[str]:
+    """The backends that the steps of ``nodes`` call, or fall back to, in the order of the steps."""
+    found = (way.backend for name in nodes for step in graph.nodes[name].steps for way in ways(step))
+    return [backend for backend in found if backend is not None]
+
+
+def ways(step: Step) -> list[Step | Fallback]:
+    """The step, and what stands in for it."""
+    return [step] if step.fallback is None else [step, step.fallback]
 
 
 def reachable(graph: Graph) -> list[str]:

@@ -77,11 +77,14 @@ class Pool:
         registry: Registry,
         name: str,
         *,
+        address: str = "",
         tls: ssl.SSLContext | None = None,
         server_name: str | None = None,
         max_body: int = 64 << 20,
     ) -> None:
+        """``address``: where to connect in place of the origin's host, which remains the name in Host and in TLS."""
         self.origin = origin
+        self._address = address or origin.host
         self.max_body = max_body
         self.heads = sweeper.heads
         self._name = name
@@ -174,7 +177,7 @@ class Pool:
         else:
             _, connection = await loop.create_connection(
                 lambda: ClientConnection(self),
-                origin.host,
+                self._address,
                 origin.port,
                 ssl=self._tls,
                 server_hostname=self._server_name,

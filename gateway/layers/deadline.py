@@ -24,6 +24,8 @@ class Deadline:
             raise DeadlineExceeded("the time that the client allowed had passed on arrival")
         if request.deadline > now + self._timeout:
             request.deadline = now + self._timeout
+        else:
+            request.hurried = True
         return self.inner(request)
 
 

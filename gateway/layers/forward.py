@@ -123,9 +123,10 @@ class Forward:
         if self._tell_time and left < inf:
             stamp += b"x-request-timeout-ms: %d\r\n" % (left * 1000)
         method, target = self._address or (request.method, self._prefix + request.target)
-        return self.inner(
-            Request(method, target, headers, request.body, now + left, peer=request.peer, encoded=encoded, stamp=stamp)
-        )
+        call = Request(method, target, headers, request.body, now + left, encoded=encoded, stamp=stamp)
+        call.peer = request.peer
+        call.hurried = request.hurried
+        return self.inner(call)
 
     def _through(self, headers: Headers) -> Headers:
         allowed = self._allowed

@@ -39,6 +39,20 @@ METRICS: Final[dict[str, Metric]] = {
     ),
     "gateway_upstream_duration_seconds": Metric("histogram", "Time a call to a backend took.", ("backend",)),
     "gateway_upstream_active_requests": Metric("gauge", "Calls to a backend that are under way.", ("backend",)),
+    "gateway_upstream_health_checks_total": Metric(
+        "counter", "Health checks of a backend's endpoints, by result: success or failure.", ("backend", "result")
+    ),
+    "gateway_upstream_ejections_total": Metric(
+        "counter",
+        "Endpoints found to fail, by what was counted; enforced false: it was the last one, or too many were out.",
+        ("backend", "type", "enforced"),
+    ),
+    "gateway_upstream_ejected": Metric(
+        "gauge", "Endpoints that are left out for their failures; every worker counts its own.", ("backend",)
+    ),
+    "gateway_upstream_dns_failures_total": Metric(
+        "counter", "Look-ups of a backend's host names that failed.", ("backend",)
+    ),
     "gateway_upstream_connections": Metric("gauge", "Open connections to a backend.", ("backend",)),
     "gateway_upstream_connections_total": Metric("counter", "Connections opened to a backend.", ("backend",)),
     "gateway_upstream_connect_failures_total": Metric("counter", "Connections to a backend that failed.", ("backend",)),
@@ -47,6 +61,47 @@ METRICS: Final[dict[str, Metric]] = {
     ),
     "gateway_faults_injected_total": Metric(
         "counter", "Calls made late or answered with an error on purpose: delay or abort.", ("backend", "type")
+    ),
+    "gateway_upstream_retries_total": Metric(
+        "counter", "Calls to a backend that were repeated, by what had become of them.", ("backend", "reason")
+    ),
+    "gateway_upstream_retry_success_total": Metric(
+        "counter", "Requests to a backend that a retry led to a good answer.", ("backend",)
+    ),
+    "gateway_upstream_retry_budget_exhausted_total": Metric(
+        "counter", "Calls to a backend not repeated because too many were already.", ("backend",)
+    ),
+    "gateway_upstream_hedges_total": Metric(
+        "counter",
+        "Second calls to a slow backend: won, lost, or not made for want of a budget.",
+        ("backend", "result"),
+    ),
+    "gateway_upstream_endpoints": Metric("gauge", "Endpoints of a backend; every worker counts its own.", ("backend",)),
+    "gateway_upstream_healthy": Metric(
+        "gauge",
+        "Endpoints that are neither unhealthy, ejected nor unreachable; every worker counts its own.",
+        ("backend",),
+    ),
+    "gateway_upstream_panic_total": Metric(
+        "counter", "Times that too few endpoints were healthy, so that all were used.", ("backend",)
+    ),
+    "gateway_queue_depth": Metric(
+        "gauge", "Requests that wait for an endpoint to have room, or to come up.", ("backend",)
+    ),
+    "gateway_queue_capacity": Metric("gauge", "Requests that may wait so at once.", ("backend",)),
+    "gateway_queue_wait_seconds": Metric(
+        "histogram", "Time that requests waited before an endpoint took them.", ("backend",)
+    ),
+    "gateway_queue_dropped_total": Metric(
+        "counter",
+        "Requests that no endpoint took, by reason: full, timeout, deadline, cancelled or unhealthy.",
+        ("backend", "reason"),
+    ),
+    "gateway_cold_starts_total": Metric(
+        "counter", "Times that requests were held because no endpoint was up.", ("backend",)
+    ),
+    "gateway_cold_start_seconds": Metric(
+        "histogram", "Time from the first request held to the first endpoint up.", ("backend",)
     ),
     "gateway_config_last_reload_successful": Metric("gauge", "1 if the last (re)load succeeded, else 0."),
     "gateway_config_last_reload_success_timestamp_seconds": Metric(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from random import random
 from typing import Protocol
 
 from gateway.errors import GatewayError
@@ -20,11 +21,13 @@ class Endpoint:
         "ejected",
         "healthy",
         "latency",
+        "measured",
         "on_trial",
         "origin",
         "reachable",
         "service",
         "since",
+        "turn",
     )
 
     def __init__(self, origin: Origin, service: Service, address: str = "") -> None:
@@ -47,6 +50,10 @@ class Endpoint:
         """Loop time at which it became usable; for its slow start."""
         self.latency = 0.0
         """Seconds, the moving average that PeakEWMA keeps."""
+        self.measured = -inf
+        """When it was last brought up to date."""
+        self.turn: float = random()
+        """Its last with RoundRobin; random before the first, so that workers do not go in step."""
 
     def __repr__(self) -> str:
         signs = ("unhealthy" * (not self.healthy), "ejected" * self.ejected, "unreachable" * (not self.reachable))

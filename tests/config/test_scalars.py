@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.config.scalars import Duration, Flag, Scalar, Size, String, Whole, Words
+from gateway.config.scalars import Duration, Flag, Scalar, Size, String, Whole, Words, as_json
 
 
 @pytest.mark.parametrize(
@@ -94,3 +94,40 @@ def test_a_duration_is_shown_as_it_could_have_been_written(amount: int, unit: st
 @given(st.integers(0, 2**53 - 1))
 def test_a_size_is_shown_as_it_could_have_been_written(size: int) -> None:
     assert Size().read(Size().show(size), plain=True) == size
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *(
+            ("5", 5),
+            ("-5", -5),
+            ("0x10", 16),
+            ("0.5", 0.5),
+            (".5", 0.5),
+            ("1e3", 1000.0),
+            ("true", True),
+            ("False", False),
+        ),
+        *(("", None), ("~", None), ("null", None), ("yes", "yes"), ("1.2.3", "1.2.3"), ("infinity", "infinity")),
+    ],
+)
+def test_the_users_own_data_is_what_it_says_unless_it_is_quoted(text: str, value: object) -> None:
+    assert as_json(text, plain=True) == value
+    assert type(as_json(text, plain=True)) is type(value)
+    assert as_json(text, plain=False) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (".inf", r"JSON has no number .inf; did you mean '.inf', in quotes\?"),
+        ("-.INF", "JSON has no number -.INF"),
+        (".nan", "JSON has no number .nan"),
+        ("1e999", "JSON has no number 1e999"),
+        ("9" * 30, "the number 9+ is too large"),
+    ],
+)
+def test_numbers_that_json_cannot_say(text: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        as_json(text, plain=True)

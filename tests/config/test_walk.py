@@ -3,8 +3,8 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.config.schema import Graph, Node, Step
-from gateway.config.walk import cycle, depth, reachable
+from gateway.config.schema import Fallback, FallbackResponse, Graph, Node, Step
+from gateway.config.walk import backends, cycle, depth, reachable, upwards
 
 
 def graph(**nodes: str) -> Graph:
@@ -29,6 +29,25 @@ def test_depth_is_the_longest_way() -> None:
 def test_a_ladder_of_shared_nodes_is_walked_once() -> None:
     rungs = {f"n{i}": f"n{i + 1} n{i + 1} m{i}" for i in range(200)} | {f"m{i}": f"n{i + 1}" for i in range(200)}
     assert depth(graph(root="n0", **rungs, n200="")) == 402
+
+
+def test_a_fallback_is_a_way_like_any_other() -> None:
+    steps = (
+        Step(backend="a", fallback=Fallback(node_name="x")),
+        Step(node_name="y", fallback=Fallback(backend="b")),
+        Step(backend="c", fallback=Fallback(response=FallbackResponse())),
+    )
+    drawn = Graph(
+        nodes={
+            "root": Node(router_type="Sequence", steps=steps),
+            "x": Node(router_type="Sequence", steps=(Step(service_url="http://x", fallback=Fallback(node_name="y")),)),
+            "y": Node(router_type="Sequence", steps=(Step(backend="d"),)),
+        }
+    )
+    assert reachable(drawn) == ["root", "x", "y"]
+    assert upwards(drawn) == ["y", "x", "root"]
+    assert depth(drawn) == 3
+    assert backends(drawn, reachable(drawn)) == ["a", "b", "c", "d"]
 
 
 def test_cycles() -> None:

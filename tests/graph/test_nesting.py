@@ -8,11 +8,13 @@ from collections.abc import Callable
 import orjson
 import pytest
 
+from gateway.config.check_graph import DEEPEST
 from gateway.errors import NoHealthyUpstream
 from gateway.graph.ensemble import Ensemble
 from gateway.graph.sequence import Sequence
 from gateway.graph.splitter import Splitter
 from gateway.graph.switch import Switch
+from gateway.layers.fallback import fallback
 from gateway.message import Request, Response
 from gateway.service import Service
 from tests.support.clock import run, virtual
@@ -45,6 +47,17 @@ def test_a_graph_200_nodes_deep_works(kinds: list[Callable[..., Service]]) -> No
 def test_a_failure_travels_up_200_nodes(kinds: list[Callable[..., Service]]) -> None:
     with pytest.raises(NoHealthyUpstream):
         run(answer_of(nested(kinds, MockService().fails(NoHealthyUpstream("down"), after=1.0)), ask()))
+
+
+@virtual
+async def test_a_failure_that_no_fallback_mends_travels_up_as_many_nodes_as_a_graph_may_have() -> None:
+    leaf: Service = MockService().always(NoHealthyUpstream("down"), after=1.0)
+    for _ in range(DEEPEST):
+        leaf = fallback(MockService().fails(NoHealthyUpstream("down too")), b"n=0~fallback", 9.0)(
+            Sequence([step(leaf)])
+        )
+    with pytest.raises(NoHealthyUpstream, match="down too"):
+        await leaf(ask())
 
 
 @virtual

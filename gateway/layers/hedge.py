@@ -1,0 +1,194 @@
+"""Hedge: a second call when the first is slow, if possible elsewhere; the first good answer wins.
+
+The rule: nothing outlives the request. Whatever still runs when it is decided, or given up, is cancelled.
+"""
+
+from __future__ import annotations
+
+import re
+from asyncio import Future, get_running_loop, isfuture
+from collections.abc import Awaitable, Callable, Coroutine
+from math import inf
+from typing import TYPE_CHECKING, Any, cast
+
+from gateway.config import backend as config
+from gateway.config.scalars import Duration
+from gateway.errors import GatewayError
+from gateway.message import Request, Response
+from gateway.service import Layer, Service, spawn
+from gateway.telemetry.metrics import Registry
+
+from .attempt import SAFE_METHODS, Call, attempt, calling, count
+from .budget import WINDOW, Budget
+from .quantile import Latency
+
+if TYPE_CHECKING:
+    from gateway.upstream.endpoint import Endpoint
+
+_QUANTILE = re.compile(r"([0-9]{1,2}(?:\.[0-9]{1,3})?)p").fullmatch
+
+Patience = Callable[[], float | None]
+"""Seconds that the first call is given; None: nobody can tell yet."""
+
+
+class Hedge:
+    """One second call at most. An error, or an answer of 500 and above, waits for the other call's end.
+
+    When neither is good the first call's end is the caller's. ``latency`` learns what calls take.
+    """
+
+    def __init__(
+        self,
+        inner: Service,
+        patience: Patience,
+        latency: Latency,
+        budget: Budget,
+        registry: Registry,
+        backend: str,
+        idempotent: bool = True,
+    ) -> None:
+        self.inner = inner
+        self._call = calling(inner)
+        self._patience = patience
+        self._latency = latency
+        self._budget = budget
+        self._idempotent = idempotent
+        self._clock = get_running_loop().time
+        name = "gateway_upstream_hedges_total"
+        self._won = registry.counter(name, backend=backend, result="won")
+        self._lost = registry.counter(name, backend=backend, result="lost")
+        self._exhausted = registry.counter(name, backend=backend, result="budget_exhausted")
+
+    def __repr__(self) -> str:
+        return f"<Hedge after={self._patience()} {self._budget!r}>"
+
+    def __call__(self, request: Request, /) -> Awaitable[Response]:
+        return self.call(request, [])
+
+    async def call(self, request: Request, tried: list[Endpoint], /) -> Response:
+        """As ``__call__``; neither call goes to an endpoint in ``tried`` if there is a choice."""
+        self._budget.request()
+        now = self._clock()
+        patience = self._patience() if self._idempotent or request.method in SAFE_METHODS else None
+        if patience is None or now + patience >= request.deadline:
+            return self._timed(await self._call(request, tried), now)
+        first = begin(self._call, request, tried)
+        try:
+            await settled((first,), now + patience)
+            if first.done() or not self._second_allowed():
+                return self._timed(await first, now)
+            return await self._race(request, tried, first, now)
+        finally:
+            abandon(first)
+            del first  # an error that this raises knows this frame, which would know the error through it
+
+    def _second_allowed(self) -> bool:
+        if self._budget.take():
+            return True
+        self._exhausted.add()
+        return False
+
+    async def _race(self, request: Request, tried: list[Endpoint], first: Future[Response], since: float) -> Response:
+        """Make the second call too; ``first`` was made at ``since``."""
+        now = self._clock()
+        second = begin(self._call, attempt(request, count(request) + 1, now, request.deadline), tried)
+        winner = first
+        try:
+            winner = await better(first, second)
+            return self._timed(await winner, since if winner is first else now)
+        finally:
+            if winner is second and not first.done():
+                self._latency.observe(self._clock() - since)  # at least so long; else slow calls would not be seen
+            (self._won if winner is second else self._lost).add()
+            abandon(second)
+            del first, second, winner  # see above
+
+    def _timed(self, answer: Response, since: float) -> Response:
+        """Note what a call took, unless it failed: to fail fast is not to be fast."""
+        if answer.status < 500:
+            self._latency.observe(self._clock() - since)
+        return answer
+
+
+async def better(first: Future[Response], second: Future[Response]) -> Future[Response]:
+    """The one that is good before the other; when neither is, the first."""
+    await settled((first, second))
+    early, late = (first, second) if first.done() else (second, first)
+    if good(early):
+        return early
+    await settled((late,))
+    return late if good(late) else first
+
+
+def good(call: Future[Response]) -> bool:
+    """True when ``call``, which has ended, brought an answer below 500."""
+    return not call.cancelled() and call.exception() is None and call.result().status < 500
+
+
+def begin(call: Call, request: Request, tried: list[Endpoint]) -> Future[Response]:
+    """Make the call now; whoever gets the future awaits it, or hands it to ``abandon``."""
+    try:
+        answer = call(request, tried)
+    except GatewayError as error:
+        failed: Future[Response] = get_running_loop().create_future()
+        failed.set_exception(error)
+        return failed
+    if isfuture(answer):
+        return answer
+    return spawn(cast(Coroutine[Any, Any, Response], answer), awaited=True)
+
+
+def abandon(call: Future[Response]) -> None:
+    """Cancel it if it still runs; look at its failure unseen, or asyncio would complain that nobody did."""
+    if not call.cancel() and not call.cancelled():
+        call.exception()
+
+
+async def settled(calls: tuple[Future[Response], ...], until: float = inf) -> None:
+    """Wait for the first of ``calls`` to end, or until the loop time ``until``."""
+    loop = get_running_loop()
+    over: Future[None] = loop.create_future()
+
+    def wake(_: object = None) -> None:
+        if not over.done():
+            over.set_result(None)
+
+    timer = loop.call_at(until, wake) if until < inf else None
+    for call in calls:
+        call.add_done_callback(wake)
+    try:
+        await over
+    finally:
+        if timer is not None:
+            timer.cancel()
+        for call in calls:
+            call.remove_done_callback(wake)
+
+
+def patience(after: str, latency: Latency) -> Patience:
+    """What ``hedge.after`` says: a quantile of ``latency``, or a duration. Raises ValueError when it is neither."""
+    if found := _QUANTILE(after):
+        share = float(found[1]) / 100
+        return lambda: latency.quantile(share)
+    try:
+        seconds = Duration().read(after, True)
+    except ValueError:
+        raise ValueError(f"expected a duration such as 250ms, or a quantile such as 95p, got '{after}'") from None
+    return lambda: seconds
+
+
+def hedge_budget(policy: config.Hedge) -> Budget:
+    """The budget of one backend in one process: share it among all stacks that call the backend.
+
+    One second call in ten seconds is allowed always, for a share of little traffic is nothing.
+    """
+    least = 1 / WINDOW if policy.budget_percent else 0.0
+    return Budget(policy.budget_percent, least, get_running_loop().time)
+
+
+def hedge(
+    registry: Registry, backend: str, policy: config.Hedge, latency: Latency, budget: Budget, idempotent: bool
+) -> Layer:
+    """``policy`` in front of ``backend``. ``latency``: of its calls, shared as ``budget`` is."""
+    after = patience(policy.after, latency)
+    return lambda inner: Hedge(inner, after, latency, budget, registry, backend, idempotent)

@@ -1,0 +1,293 @@
+"""Cluster: the endpoints of one backend in one worker, as one Service. It picks one for each call.
+
+The rule: whenever requests wait, no endpoint may take one. So whatever changes an endpoint lets in who can be let in,
+at once, and a newcomer who finds somebody waiting stands behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
+from math import inf
+from time import perf_counter
+from typing import Final
+
+import msgspec
+
+from gateway.errors import GatewayError, NoHealthyUpstream, QueueTimeout, UpstreamConnectFailure, UpstreamOverflow
+from gateway.message import Request, Response
+from gateway.telemetry.metrics import Registry
+
+from .adaptive import Adaptive
+from .coldstart import ColdStart, Reach
+from .endpoint import Endpoint, Watch
+from .line import Line
+from .pick import Picker
+
+log = logging.getLogger("gateway")
+
+HELD: Final = 1000
+"""Requests that may wait for the first endpoint to come up."""
+
+PLACES: Final = 100
+"""What an adaptive limit without a bound counts for where the length of the queue depends on it."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reload may change. Numbers are this worker's part; times are in seconds."""
+
+    picker: Picker
+    watches: tuple[Watch, ...] = ()
+    limit: int = 0
+    """Calls at once for each endpoint; 0: any."""
+    adaptive: Adaptive | None = None
+    """Finds the limit, in place of ``limit``; it need not be among the ``watches``."""
+    queue: int = 0
+    """Requests that may wait; 0: ten for each place, at least 100."""
+    queue_timeout: float = 0.0
+    """For room at an endpoint; 0: until the request's deadline."""
+    hold: float = 0.0
+    """For an endpoint to come up; 0: do not wait."""
+    max_requests: int = 0
+    """Calls under way and requests that wait, of all endpoints together; 0: any number."""
+    panic_threshold: int = 50
+    """Percent."""
+    checked: bool = False
+    """Whether health checks keep ``Endpoint.healthy`` up to date."""
+
+
+class Cluster:
+    """Tell it with ``changed`` of every change of an endpoint's healthy, ejected and on_trial.
+
+    ``reach`` tells whether an endpoint accepts connections; ``clock`` times the calls for the watches.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        endpoints: list[Endpoint],
+        settings: Settings,
+        registry: Registry,
+        reach: Reach,
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
+        self.name = name
+        self.endpoints = list(endpoints)
+        self._reach = reach
+        self._clock = clock
+        self._time = asyncio.get_running_loop().time
+        self._line: Line[Endpoint] = Line(registry, name)
+        self._cold = ColdStart(registry, name, reach, self.changed)
+        self._all = registry.gauge("gateway_upstream_endpoints", backend=name)
+        self._healthy = registry.gauge("gateway_upstream_healthy", backend=name)
+        self._panics = registry.counter("gateway_upstream_panic_total", backend=name)
+        self._counted = (0, 0)
+        self._calls = 0
+        self._panic = False
+        self._usable: list[Endpoint] = []
+        self._open: list[Endpoint] = []
+        self._trials: list[Endpoint] = []
+        self.configure(settings)
+
+    def __repr__(self) -> str:
+        return f"<Cluster {self.name} {len(self._open)}/{len(self.endpoints)} calls={self._calls} {self._line!r}>"
+
+    # A call.
+
+    def __call__(self, request: Request) -> Awaitable[Response]:
+        return self.call(request, [])
+
+    async def call(self, request: Request, tried: list[Endpoint]) -> Response:
+        """As a call, if possible not to one of those ``tried``, which is told the one that was chosen.
+
+        Raises UpstreamOverflow, QueueTimeout, NoHealthyUpstream, DeadlineExceeded, and what the endpoint raises.
+        """
+        if self._calls >= self._most:
+            raise UpstreamOverflow(f"{self.name}: {self._calls} requests are under way or wait already", retry_after=1)
+        self._calls += 1
+        since = inf
+        try:
+            while True:
+                endpoint = None if self._line.waiters else self._take(request, tried)
+                if endpoint is None:
+                    since = min(since, self._time())
+                    endpoint = await self._wait(request, tried, since)
+                started = self._clock()
+                try:
+                    answer = await endpoint.service(request)
+                    for watch in self._watches:
+                        watch(endpoint, answer, None, self._clock() - started)
+                    return answer
+                except GatewayError as error:
+                    if not self._holds(endpoint, error):
+                        for watch in self._watches:
+                            watch(endpoint, None, error, self._clock() - started)
+                        raise
+                finally:  # after the watches: whoever is let in now must see what they have decided
+                    self._leave(endpoint)
+        finally:
+            self._calls -= 1
+
+    def _take(self, request: Request, tried: list[Endpoint]) -> Endpoint | None:
+        """An endpoint for a call that begins now; None if none may take it."""
+        among = self._open
+        if self._trials and (trial := next((one for one in self._trials if not one.active), None)):
+            among = [trial]
+        elif tried:
+            among = [one for one in among if one not in tried] or among
+        if not among:
+            return None
+        endpoint = among[0] if len(among) == 1 else self._pick(among, request)
+        tried.append(endpoint)
+        endpoint.active += 1
+        if endpoint.active == self._limit:
+            self._open = [one for one in self._open if one is not endpoint]
+        return endpoint
+
+    def _leave(self, endpoint: Endpoint) -> None:
+        endpoint.active -= 1
+        if endpoint.active == self._limit - 1:
+            self._open = self._with_room()
+        if self._line.waiters:
+            self._serve()
+
+    async def _wait(self, request: Request, tried: list[Endpoint], since: float) -> Endpoint:
+        """The endpoint that takes the request when its turn has come; it waits since the loop time ``since``."""
+        settings = self._settings
+        error: type[GatewayError] = QueueTimeout
+        patience = since + (settings.queue_timeout or inf)
+        if not self._usable:
+            if not settings.hold:
+                raise self._nobody()
+            error, patience = NoHealthyUpstream, since + settings.hold
+            self._cold.begin()
+        place = self._line.join(partial(self._take, request, tried), request.deadline, patience, error, since)
+        try:
+            return await place
+        except BaseException:
+            if not place.cancel() and not place.cancelled() and place.exception() is None:
+                self._leave(place.result())  # given a place and called off in one moment
+            raise
+        finally:
+            del place  # an error that it raises knows this frame, which would know the error through it
+
+    def _holds(self, endpoint: Endpoint, error: GatewayError) -> bool:
+        """True if the request is kept until somebody can be reached. No watch is told: ``reachable`` says it."""
+        if not self._settings.hold or not isinstance(error, UpstreamConnectFailure):
+            return False
+        if endpoint in self.endpoints:
+            self._cold.lost(endpoint)
+        return True
+
+    def _nobody(self) -> GatewayError:
+        count = len(self.endpoints)
+        return NoHealthyUpstream(f"{self.name}: none of its {count} endpoints can be asked", retry_after=1)
+
+    # What the endpoints are like.
+
+    def configure(self, settings: Settings) -> None:
+        """Go on with other settings; nobody who waits or is under way is disturbed."""
+        self._settings = settings
+        self._pick = settings.picker.pick
+        self._most = settings.max_requests or sys.maxsize
+        adaptive = settings.adaptive
+        self._limit = adaptive.limit if adaptive else settings.limit or sys.maxsize
+        self._watches = (*settings.watches, adaptive, self._follow) if adaptive else settings.watches
+        self.changed()
+
+    def replace(self, endpoints: list[Endpoint]) -> None:
+        """Use these from now on. Calls under way end where they began; an Endpoint in both is as it was."""
+        for new in endpoints:
+            if new not in self.endpoints:
+                new.since = self._time()
+        for gone in self.endpoints:
+            if gone not in endpoints:
+                self._cold.forget(gone)
+        self.endpoints = list(endpoints)
+        self.changed()
+
+    def changed(self) -> None:
+        """Somebody has changed an endpoint: see who may be called now."""
+        usable = [one for one in self.endpoints if one.usable]
+        self._count(len(self.endpoints), len(usable))
+        self._alarm(0 < len(usable) * 100 < self._settings.panic_threshold * len(self.endpoints))
+        # What cannot be reached has no capacity to offer in a panic.
+        self._usable = [one for one in self.endpoints if one.reachable] if self._panic else usable
+        self._trials = [one for one in self.endpoints if one.on_trial and one.healthy and one.reachable]
+        self._open = self._with_room()
+        self._line.resize(self._room_to_wait())
+        if self._usable:
+            self._cold.end()
+        self._serve()
+
+    def _with_room(self) -> list[Endpoint]:
+        return [one for one in self._usable if one.active < self._limit]
+
+    def _room_to_wait(self) -> int:
+        settings = self._settings
+        room = HELD if settings.hold else 0
+        if settings.limit or settings.adaptive:
+            room = max(room, 10 * (settings.limit or PLACES) * len(self.endpoints), 100)
+        return (settings.queue or room) if room else 0
+
+    def _serve(self) -> None:
+        """Let in who waits, as long as there is room; without hope of any, send them away."""
+        while self._line.admit():
+            pass
+        if self._line.waiters and not self._usable and not self._settings.hold:
+            self._line.dismiss(self._nobody)
+
+    def _follow(self, *_: object) -> None:
+        """A Watch, after the one that may have found another limit."""
+        adaptive = self._settings.adaptive
+        if adaptive and adaptive.limit != self._limit:
+            self._limit = adaptive.limit
+            self.changed()
+
+    def _alarm(self, panic: bool) -> None:
+        if panic and not self._panic:
+            self._panics.add(1.0)
+            log.warning("backend %s: too few of its endpoints are healthy, all are used now", self.name)
+        elif self._panic and not panic:
+            log.warning("backend %s: only its healthy endpoints are used again", self.name)
+        self._panic = panic
+
+    def _count(self, endpoints: int, healthy: int) -> None:
+        # Added, not set: the cluster that takes this one's place after a reload counts in the same gauges.
+        self._all.add(endpoints - self._counted[0])
+        self._healthy.add(healthy - self._counted[1])
+        self._counted = endpoints, healthy
+
+    # The whole of it.
+
+    async def ready(self) -> bool:
+        """Whether requests should be sent here. Nobody but they can wake a backend that is held for."""
+        if self._settings.hold:
+            return True
+        for endpoint in list(self._usable):
+            if self._settings.checked or await self._reach(endpoint):
+                return True
+        return False
+
+    def describe(self) -> list[dict[str, object]]:
+        """The state of each endpoint, for ``/clusters``."""
+        return [
+            {
+                "backend": self.name,
+                "url": str(one.origin),
+                "address": one.address,
+                "healthy": one.healthy,
+                "ejected": one.ejected,
+                "reachable": one.reachable,
+                "active": one.active,
+            }
+            for one in self.endpoints
+        ]
+
+    def close(self) -> None:
+        """Nobody will call any more."""
+        self.replace([])
+        self._line.resize(0)

@@ -1,0 +1,154 @@
+"""Line: the requests that wait for an endpoint, first come, first served; bounded in number and in time.
+
+It hands out what is waited for, not a permission to go and look for it: nobody can snatch it on the way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from math import inf
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from gateway.errors import DeadlineExceeded, GatewayError, QueueTimeout, UpstreamOverflow
+from gateway.telemetry.metrics import Registry
+from gateway.telemetry.names import BUCKETS
+
+T = TypeVar("T")
+
+TICK: Final = 0.01
+"""Seconds, at least, between two looks for who has waited too long."""
+
+REASONS: Final = ("full", "timeout", "deadline", "cancelled", "unhealthy")
+
+
+class _Waiter(msgspec.Struct, Generic[T], eq=False):
+    """One request in the line; times are the loop's."""
+
+    take: Callable[[], T | None]
+    since: float
+    deadline: float
+    patience: float
+    error: type[GatewayError]
+
+    @property
+    def until(self) -> float:
+        return min(self.deadline, self.patience)
+
+
+class Line(Generic[T]):
+    """Whoever joins gets a Future of what it waits for."""
+
+    def __init__(self, registry: Registry, backend: str) -> None:
+        self.capacity = 0
+        """How many may wait."""
+        self.waiters: OrderedDict[asyncio.Future[T], _Waiter[T]] = OrderedDict()
+        """The first to come first; true while anybody waits."""
+        self._backend = backend
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._depth = registry.gauge("gateway_queue_depth", backend=backend)
+        self._places = registry.gauge("gateway_queue_capacity", backend=backend)
+        self._wait = registry.histogram("gateway_queue_wait_seconds", BUCKETS, backend=backend)
+        self._dropped = {
+            reason: registry.counter("gateway_queue_dropped_total", backend=backend, reason=reason)
+            for reason in REASONS
+        }
+
+    def __repr__(self) -> str:
+        return f"<Line {self._backend} {len(self.waiters)}/{self.capacity}>"
+
+    def resize(self, capacity: int) -> None:
+        """Let so many wait from now on; those who wait already, stay."""
+        self._places.add(capacity - self.capacity)
+        self.capacity = capacity
+
+    def join(
+        self,
+        take: Callable[[], T | None],
+        deadline: float = inf,
+        patience: float = inf,
+        error: type[GatewayError] = QueueTimeout,
+        since: float = inf,
+    ) -> asyncio.Future[T]:
+        """A Future of what ``take`` will return, None meaning that there is nothing yet. Cancel it to leave.
+
+        ``deadline`` and ``patience`` are loop times: the one ends the wait with DeadlineExceeded, the other with
+        ``error``. ``since``: when it began to wait, if not now. Raises UpstreamOverflow at once if the line is full.
+        """
+        if len(self.waiters) >= self.capacity:
+            self._dropped["full"].add(1.0)
+            detail = f"{self._backend}: {len(self.waiters)} requests are waiting already"
+            raise UpstreamOverflow(detail, retry_after=1)
+        waiter = _Waiter(take, min(since, self._loop.time()), deadline, patience, error)
+        future: asyncio.Future[T] = self._loop.create_future()
+        self.waiters[future] = waiter
+        self._depth.add(1.0)
+        future.add_done_callback(self._cancelled)
+        self._arm(waiter.until)
+        return future
+
+    def admit(self) -> bool:
+        """Give the first who still wants it what it waits for; False if there is nothing to give, or nobody."""
+        now = self._loop.time()
+        while self.waiters:
+            future, waiter = next(iter(self.waiters.items()))
+            if future.done() or waiter.until <= now:
+                self._expire(future, waiter)
+            elif (found := waiter.take()) is None:
+                return False
+            else:
+                self._remove(future)
+                self._wait.observe(now - waiter.since)
+                future.set_result(found)
+                return True
+        return False
+
+    def dismiss(self, error: Callable[[], GatewayError]) -> None:
+        """Nobody here will ever get anything: everyone leaves with an ``error`` of its own."""
+        for future in list(self.waiters):
+            self._drop(future, "unhealthy", error())
+
+    # Leaving without.
+
+    def _arm(self, when: float) -> None:
+        """One timer for all of them: it rings for the earliest."""
+        if when == inf or (self._timer is not None and self._timer.when() <= when):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._sweep)
+
+    def _sweep(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        for future, waiter in [item for item in self.waiters.items() if item[1].until <= now]:
+            self._expire(future, waiter)
+        self._arm(max(min((waiter.until for waiter in self.waiters.values()), default=inf), now + TICK))
+
+    def _expire(self, future: asyncio.Future[T], waiter: _Waiter[T]) -> None:
+        waited = f"{self._backend}: still waiting after {self._loop.time() - waiter.since:.3g} s"
+        if waiter.deadline <= waiter.patience:
+            self._drop(future, "deadline", DeadlineExceeded(waited))
+        else:
+            self._drop(future, "timeout", waiter.error(waited, retry_after=1))
+
+    def _drop(self, future: asyncio.Future[T], reason: str, error: GatewayError) -> None:
+        if future.done():  # cancelled, and the loop has not come round to telling us
+            self._cancelled(future)
+            return
+        self._remove(future)
+        self._dropped[reason].add(1.0)
+        future.set_exception(error)
+
+    def _cancelled(self, future: asyncio.Future[T]) -> None:
+        if future in self.waiters:
+            self._remove(future)
+            self._dropped["cancelled"].add(1.0)
+
+    def _remove(self, future: asyncio.Future[T]) -> None:
+        del self.waiters[future]
+        self._depth.add(-1.0)
