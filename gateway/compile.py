@@ -15,7 +15,7 @@ from .api.v1 import V1
 from .api.v2 import V2
 from .app import App
 from .config import schema
-from .config.walk import backends, reachable, upwards
+from .config.walk import backends, ends, reachable, tails, upwards
 from .graph.condition import compile_condition
 from .graph.ensemble import Ensemble
 from .graph.kserve import (
@@ -115,9 +115,18 @@ class _Compiler:
         )
 
     def backend(
-        self, name: str, backend: schema.Backend, graph: schema.Graph, address: Address | bytes, origin: Origin
+        self,
+        name: str,
+        backend: schema.Backend,
+        graph: schema.Graph,
+        address: Address | bytes,
+        origin: Origin,
+        streams: bool,
     ) -> Built:
-        """A call of a backend at ``address``; bytes: with the client's own method and target, and these before it."""
+        """A call of a backend at ``address``; bytes: with the client's own method and target, and these before it.
+
+        ``streams``: its answers are passed on to the client as they are.
+        """
         server = self._config.server
         allowed, added = rules(graph.compat, server.headers, graph.headers, backend.headers)
         kserve = graph.compat == "kserve"
@@ -126,7 +135,7 @@ class _Compiler:
         )
         service = stack(
             observe_backend(self._registry, name),
-            forward(allowed, added, address, backend.timeouts.request or inf, tell_time=not kserve),
+            forward(allowed, added, address, backend.timeouts.request or inf, tell_time=not kserve, streams=streams),
             forwarded(server.trusted_proxies) if allowed[b"x-forwarded-for"] and not kserve else None,
             ContentTypeJson if kserve else None,
             fault(backend.fault, self._registry, name) if backend.fault else None,
@@ -136,6 +145,8 @@ class _Compiler:
 
     def _pool(self, name: str, origin: Origin, backend: schema.Backend) -> Way:
         pool = self._lease.pool(name, origin, backend.tls, backend.timeouts.connect)
+        pool.first_byte = backend.timeouts.first_byte or inf
+        pool.silence = backend.timeouts.idle or inf
         return pool, pool.reachable
 
     def _going(self, name: str, origin: Origin, backend: schema.Backend, private: frozenset[bytes]) -> Way:
@@ -150,11 +161,11 @@ class _Compiler:
         sidecar = Sidecar(self._leases.mesh, way, plain, url)
         return sidecar, sidecar.reachable
 
-    def named(self, name: str, graph: schema.Graph, verb: str = "") -> Built:
+    def named(self, name: str, graph: schema.Graph, verb: str = "", *, streams: bool = False) -> Built:
         """A configured backend, called as its protocol says; ``verb``: explain or metadata instead of inference."""
         backend = self._config.backends[name]
         origin, prefix = split(backend.url)
-        built = self.backend(name, backend, graph, _address(name, backend, prefix, verb), origin)
+        built = self.backend(name, backend, graph, _address(name, backend, prefix, verb), origin, streams)
         if graph.compat == "kserve":
             return CallService(backend.url, built[0]), built[1]
         return built
@@ -168,15 +179,19 @@ class _Graph:
         self._name = name
         self._graph = graph
         self._language = graph.condition_language or ("gjson" if graph.compat == "kserve" else "jmespath")
-        self._nodes: dict[str, Built] = {}
+        self._nodes: dict[tuple[str, bool], Built] = {}
+        """By name, and by whether their answers are passed on as they are."""
         self._backends = backends(graph, reachable(graph))
 
     def face(self) -> Face:
         compiler, graph = self._compiler, self._graph
+        passing = graph.compat != "kserve"
+        uses = tails(graph, passing)
         for name in upwards(graph):
-            self._nodes[name] = self._node(name, graph.nodes[name])
-        root, needs = self._nodes["root"]
-        explain = compiler.named(graph.explain.backend, graph, "explain")[0] if graph.explain else None
+            for tail in uses[name]:
+                self._nodes[name, tail] = self._node(name, graph.nodes[name], tail)
+        root, needs = self._nodes["root", passing]
+        explain = compiler.named(graph.explain.backend, graph, "explain", streams=passing)[0] if graph.explain else None
         v1, v2 = self._spoken()
         return Face(
             self._name,
@@ -201,17 +216,19 @@ class _Graph:
         name = next((name for name in self._backends if backends[name].protocol == "v2"), None)
         return None if name is None else self._compiler.named(name, self._graph, "metadata")[0]
 
-    def _node(self, name: str, node: schema.Node) -> Built:
-        """One node; those that its steps lead to are built already."""
-        built = [self._step(name, index, step) for index, step in enumerate(node.steps)]
+    def _node(self, name: str, node: schema.Node, tail: bool) -> Built:
+        """One node; those that its steps lead to are built already. ``tail``: its answer is the graph's."""
+        built = [self._step(name, index, step, tail and ends(node, index)) for index, step in enumerate(node.steps)]
         every = node.router_type in ("Sequence", "Ensemble")
         needs = Needs(every, tuple(need for step, need in built if node.router_type != "Splitter" or step.weight))
         return NODES[self._graph.compat][node.router_type](step for step, _ in built), needs
 
-    def _step(self, node: str, index: int, step: schema.Step) -> tuple[Step, Needs | Reachable]:
+    def _step(self, node: str, index: int, step: schema.Step, tail: bool) -> tuple[Step, Needs | Reachable]:
         name = step.name or step.backend or step.node_name or step.service_url or str(index)
         label = f"{node}={name}".encode()
-        service, needs = self._target(step) if step.fallback is None else self._backed(step, step.fallback, label)
+        service, needs = (
+            self._target(step, tail) if step.fallback is None else self._backed(step, step.fallback, label, tail)
+        )
         condition = compile_condition(self._language, step.condition) if step.condition is not None else None
         return (
             Step(
@@ -233,22 +250,22 @@ class _Graph:
             needs,
         )
 
-    def _backed(self, step: schema.Step, instead: schema.Fallback, label: bytes) -> Built:
+    def _backed(self, step: schema.Step, instead: schema.Fallback, label: bytes, tail: bool) -> Built:
         """A step with its fallback: its own timeout stands inside, and either of them is enough to be ready."""
-        service, needs = self._target(step)
-        other, others_needs = self._target(instead)
+        service, needs = self._target(step, tail)
+        other, others_needs = self._target(instead, tail)
         return fallback(other, label + b"~fallback", step.timeout)(service), Needs(False, (needs, others_needs))
 
-    def _target(self, way: schema.Step | schema.Fallback) -> Built:
+    def _target(self, way: schema.Step | schema.Fallback, tail: bool) -> Built:
         if way.node_name is not None:
-            return self._nodes.get(way.node_name) or (NoNode(), _never)
+            return self._nodes.get((way.node_name, tail)) or (NoNode(), _never)
         if way.backend is not None:
-            return self._compiler.named(way.backend, self._graph)
+            return self._compiler.named(way.backend, self._graph, streams=tail)
         if isinstance(way, schema.Fallback):
             return Prepared(way.response or schema.FallbackResponse()), _always
-        return self._url(way.service_url or "")
+        return self._url(way.service_url or "", tail)
 
-    def _url(self, url: str) -> Built:
+    def _url(self, url: str, tail: bool) -> Built:
         """A ``serviceUrl``: called with POST, exactly there."""
         graph = self._graph
         if graph.compat == "kserve" and (refused := refusal(url)) is not None:
@@ -261,7 +278,7 @@ class _Graph:
         timeouts = schema.BackendTimeouts(request=graph.service_timeout or (0.0 if graph.compat == "kserve" else 30.0))
         backend = schema.Backend(url=url, protocol="raw", timeouts=timeouts)
         address = b"POST", quote(target if target.startswith("/") else f"/{target}", safe=AS_IT_IS).encode()
-        service, needs = self._compiler.backend(str(origin), backend, graph, address, origin)
+        service, needs = self._compiler.backend(str(origin), backend, graph, address, origin, tail)
         return (CallService(url, service) if graph.compat == "kserve" else service), needs
 
 

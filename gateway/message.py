@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
+from .stream import Stream
+
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -61,6 +63,8 @@ class Request(msgspec.Struct, gc=False):
     """Header lines of the gateway's own, sent after those of ``headers``."""
     hurried: bool = False
     """The client allows less time than the configuration: no backend is to blame when that is too short."""
+    streams: bool = False
+    """The answer may come with a stream for its body: whoever gets it only passes it on."""
 
     def derive(self, deadline: float) -> Request:
         """The same message with a deadline of its own (loop time)."""
@@ -78,6 +82,7 @@ class Request(msgspec.Struct, gc=False):
             self.encoded,
             self.stamp,
             self.hurried,
+            self.streams,
         )
 
     def carrying(self, message: Response) -> Request:
@@ -113,6 +118,8 @@ class Response(msgspec.Struct, gc=False):
     """The headers as lines, good for as long as ``headers`` are the very list that is in here."""
     stamp: bytes = b""
     """Header lines of the gateway's own, sent after those of ``headers``."""
+    stream: Stream | None = None
+    """The body, in place of ``body``, where it passes through. Who drops the answer cancels it."""
 
     @property
     def ok(self) -> bool:

@@ -89,6 +89,10 @@ class Pool:
         self.heads = sweeper.heads
         self._name = name
         self.connect_timeout = 5.0
+        self.first_byte = inf
+        """Seconds from a request to the head of its answer."""
+        self.silence = inf
+        """Seconds between two reads of a body that streams."""
         self.idle: dict[ClientConnection, None] = {}
         self.busy: set[ClientConnection] = set()
         self.host_field = b" HTTP/1.1\r\nhost: " + origin.authority + b"\r\n"
@@ -121,6 +125,10 @@ class Pool:
         self._send(connection, request, waiter)
         try:
             return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and (answer := waiter.result()).stream is not None:
+                answer.stream.cancel()  # it came in the same moment, and nobody will ever take it
+            raise
         finally:
             del waiter  # an error that it raises knows this frame, which would know the error through it
 
@@ -131,6 +139,8 @@ class Pool:
             self._sweeper.arm()
         self.busy.add(connection)
         connection.send(request, waiter, resendable=idle)
+        if self.first_byte < inf:
+            connection.deadline = min(request.deadline, self._sweeper.loop.time() + self.first_byte)
 
     def resend(self, request: Request, waiter: asyncio.Future[Response]) -> None:
         """Send once more, on a fresh connection, what went out on one that the backend was just closing."""
@@ -210,6 +220,10 @@ class Pool:
     def lost(self, connection: ClientConnection) -> None:
         self.forget(connection)
         self._open.add(-1.0)
+
+    def silent_until(self) -> float:
+        """The loop time until which a stream may bring nothing, from now on."""
+        return self._sweeper.now + self.silence
 
     # The whole pool.
 

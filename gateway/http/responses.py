@@ -17,6 +17,9 @@ from .wire import NO_BODY, NOT_RETURNED, extended, joined, nominated
 MAX_INTERIM = 16
 """Interim (1xx) answers accepted before the final one."""
 
+STREAM_FROM = 256 << 10
+"""Bytes: an answer of a known length is passed on as it comes only if it is longer, even where that is allowed."""
+
 MAX_HEAD = 64 << 10
 MAX_FIELDS = 200
 
@@ -24,7 +27,11 @@ _VERSIONS = (b"HTTP/1.1 ", b"HTTP/1.0 ")
 
 
 class ResponseReader:
-    """Feed it bytes after ``expect``; the answer is in ``response`` as soon as that is not None."""
+    """Feed it bytes after ``expect``; the answer is in ``response`` as soon as that is not None.
+
+    Where it is not there yet but ``passing`` is true, whoever asked may go ahead with ``begun`` and ``take``; what is
+    left of the body is in ``response`` in the end.
+    """
 
     __slots__ = (
         "_body",
@@ -37,7 +44,10 @@ class ResponseReader:
         "_parser",
         "_plain",
         "_status",
+        "_streams",
         "_wire",
+        "length",
+        "passing",
         "persistent",
         "response",
         "started",
@@ -48,11 +58,19 @@ class ResponseReader:
         self._max_body = max_body
         self._heads = heads
         self._parser = httptools.HttpResponseParser(self)
+        self.passing = False
+        """True from the head of an answer on that need not be kept until it is whole, up to its end."""
+        self.length: int | None = None
+        """Bytes of the body, where ``passing`` and the head says so."""
         self.expect(head_only=False)
 
-    def expect(self, head_only: bool) -> None:
-        """Get ready for the answer to the next request. ``head_only``: it was HEAD, so its answer has no body."""
+    def expect(self, head_only: bool, streams: bool = False) -> None:
+        """Get ready for the answer to the next request.
+
+        ``head_only``: it was HEAD, so its answer has no body. ``streams``: the answer may be passed on as it comes.
+        """
         self._head_only = head_only
+        self._streams = streams
         self._headers: Headers = []
         self._body: bytes | bytearray = b""
         self._held = b""
@@ -75,6 +93,21 @@ class ResponseReader:
             self._parse(data)
         else:
             self._parse_whole(data)
+
+    @property
+    def arriving(self) -> bool:
+        """True once the head of an answer is there, until all of it is."""
+        return self._status != 0 and self.response is None
+
+    def begun(self) -> Response:
+        """The answer without its body, once ``passing``."""
+        return Response(self._status, self._headers)
+
+    def take(self) -> bytes:
+        """What has come of the body since the last time; it is forgotten here."""
+        body = bytes(self._body)
+        self._body = b""
+        return body
 
     def _parse_whole(self, data: bytes) -> None:
         """Bytes that begin with a head: most often they are one whole answer, with a head that is known."""
@@ -161,7 +194,7 @@ class ResponseReader:
         body = self._body
         if self.response is not None:
             self.persistent = False
-        elif len(body) + len(chunk) > self._max_body:
+        elif len(body) + len(chunk) > self._max_body and not self.passing:
             raise UpstreamProtocolError(f"the answer exceeds {self._max_body} bytes")
         else:
             self._body = extended(body, chunk)
@@ -207,12 +240,17 @@ class ResponseReader:
             self.persistent = self.persistent and coding is None and (status == 304 or length is None)
         elif length is None:
             self.until_close = coding is None
+            self.passing = self._streams
+            self.length = None
         else:
             self._plain = not self._interim
-            self._check_length(int(length))
+            self._check_length(int(length), fields)
 
-    def _check_length(self, length: int) -> None:
-        if length > self._max_body:
+    def _check_length(self, length: int, fields: dict[bytes, bytes]) -> None:
+        if self._streams and (length > STREAM_FROM or is_events(fields)):
+            self.passing = True
+            self.length = length
+        elif length > self._max_body:
             raise UpstreamProtocolError(f"the answer of {length} bytes exceeds {self._max_body} bytes")
 
     def _complete_head(self, length: bytes | None) -> None:
@@ -223,5 +261,10 @@ class ResponseReader:
         self.persistent = self.persistent and length == b"0"
 
     def _complete(self) -> None:
-        self.response = Response(self._status, self._headers, bytes(self._body))
-        self._body = b""
+        self.response = Response(self._status, self._headers, self.take())
+        self.passing = False
+
+
+def is_events(fields: dict[bytes, bytes]) -> bool:
+    """Server-sent events are to be seen when they happen."""
+    return fields.get(b"content-type", b"").lower().startswith(b"text/event-stream")
