@@ -145,7 +145,7 @@ class _Compiler:
 
     def _pool(self, name: str, origin: Origin, backend: schema.Backend) -> Way:
         pool = self._lease.pool(name, origin, backend.tls, backend.timeouts.connect)
-        pool.first_byte = backend.timeouts.first_byte or inf
+        pool.first_byte = backend.timeouts.first_byte
         pool.silence = backend.timeouts.idle or inf
         return pool, pool.reachable
 

@@ -43,7 +43,7 @@ class ClientConnection(asyncio.Protocol):
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._reader = ResponseReader(pool.max_body, pool.heads)
+        self._reader = ResponseReader(pool.max_body, pool.heads, self._may_stream)
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Response] | None = None
         self._request: Request | None = None
@@ -71,7 +71,7 @@ class ClientConnection(asyncio.Protocol):
         self._resendable = resendable
         self.deadline = request.deadline
         method, body = request.method, request.body
-        self._reader.expect(method == b"HEAD", request.streams)
+        self._reader.expect(method == b"HEAD")
         length = b"" if not body and method in _BODILESS else b"content-length: %d\r\n" % len(body)
         head = (method, b" ", request.target, self._pool.host_field, field_lines(request), length, b"\r\n")
         if len(body) < _LARGE:
@@ -159,6 +159,9 @@ class ClientConnection(asyncio.Protocol):
     def cancel(self) -> None:
         self._stream = None
         self._drop()
+
+    def _may_stream(self) -> bool:
+        return self._request is not None and self._request.streams
 
     def _begin(self) -> None:
         """Hand out the head of an answer; nothing more is read until somebody takes what follows."""

@@ -89,8 +89,8 @@ class Pool:
         self.heads = sweeper.heads
         self._name = name
         self.connect_timeout = 5.0
-        self.first_byte = inf
-        """Seconds from a request to the head of its answer."""
+        self.first_byte = 0.0
+        """Seconds from a request to the head of its answer; 0: any number."""
         self.silence = inf
         """Seconds between two reads of a body that streams."""
         self.idle: dict[ClientConnection, None] = {}
@@ -139,7 +139,7 @@ class Pool:
             self._sweeper.arm()
         self.busy.add(connection)
         connection.send(request, waiter, resendable=idle)
-        if self.first_byte < inf:
+        if self.first_byte:
             connection.deadline = min(request.deadline, self._sweeper.loop.time() + self.first_byte)
 
     def resend(self, request: Request, waiter: asyncio.Future[Response]) -> None:

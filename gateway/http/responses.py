@@ -6,6 +6,8 @@ marked as not to be used again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import httptools
 
 from gateway.errors import UpstreamProtocolError
@@ -41,10 +43,10 @@ class ResponseReader:
         "_held",
         "_interim",
         "_max_body",
+        "_may_pass",
         "_parser",
         "_plain",
         "_status",
-        "_streams",
         "_wire",
         "length",
         "passing",
@@ -54,23 +56,28 @@ class ResponseReader:
         "until_close",
     )
 
-    def __init__(self, max_body: int, heads: Heads[ResponseHead]) -> None:
+    def __init__(self, max_body: int, heads: Heads[ResponseHead], may_pass: Callable[[], bool] = lambda: False) -> None:
+        """``may_pass``: asked with the head of an answer whether it may be passed on before it is whole."""
         self._max_body = max_body
         self._heads = heads
+        self._may_pass = may_pass
         self._parser = httptools.HttpResponseParser(self)
-        self.passing = False
-        """True from the head of an answer on that need not be kept until it is whole, up to its end."""
-        self.length: int | None = None
-        """Bytes of the body, where ``passing`` and the head says so."""
+        self._forget()
         self.expect(head_only=False)
 
-    def expect(self, head_only: bool, streams: bool = False) -> None:
-        """Get ready for the answer to the next request.
-
-        ``head_only``: it was HEAD, so its answer has no body. ``streams``: the answer may be passed on as it comes.
-        """
+    def expect(self, head_only: bool) -> None:
+        """Get ready for the answer to the next request. ``head_only``: it was HEAD, so its answer has no body."""
+        if self._wire:
+            self._forget()
         self._head_only = head_only
-        self._streams = streams
+        self.started = False
+        """True once a byte of an answer was seen: from then on the request must not be sent again."""
+        self.persistent = False
+        """True when the connection can carry another request after this answer."""
+        self.response: Response | None = None
+
+    def _forget(self) -> None:
+        """What parsing leaves behind. Most answers are not parsed: their head is known."""
         self._headers: Headers = []
         self._body: bytes | bytearray = b""
         self._held = b""
@@ -78,13 +85,12 @@ class ResponseReader:
         self._wire = 0
         self._interim = 0
         self._plain = False
-        self.started = False
-        """True once a byte of an answer was seen: from then on the request must not be sent again."""
-        self.persistent = False
-        """True when the connection can carry another request after this answer."""
         self.until_close = False
         """True while a body is read whose end is the end of the connection (RFC 9112 section 6.3)."""
-        self.response: Response | None = None
+        self.passing = False
+        """True from the head of an answer on that need not be kept until it is whole, up to its end."""
+        self.length: int | None = None
+        """Bytes of the body, where ``passing`` and the head says so."""
 
     def feed(self, data: bytes) -> None:
         """Take what the backend sent. Raises UpstreamProtocolError."""
@@ -161,7 +167,7 @@ class ResponseReader:
 
     def close(self) -> None:
         """No more will come. Reader and parser know each other; parted, they need no garbage collection."""
-        del self._parser
+        del self._parser, self._may_pass
 
     # llhttp calls these.
 
@@ -240,14 +246,13 @@ class ResponseReader:
             self.persistent = self.persistent and coding is None and (status == 304 or length is None)
         elif length is None:
             self.until_close = coding is None
-            self.passing = self._streams
-            self.length = None
+            self.passing = self._may_pass()
         else:
             self._plain = not self._interim
             self._check_length(int(length), fields)
 
     def _check_length(self, length: int, fields: dict[bytes, bytes]) -> None:
-        if self._streams and (length > STREAM_FROM or is_events(fields)):
+        if (length > STREAM_FROM or is_events(fields)) and self._may_pass():
             self.passing = True
             self.length = length
         elif length > self._max_body:

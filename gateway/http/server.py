@@ -198,16 +198,15 @@ class ServerConnection(asyncio.Protocol):
             self._pause()
 
     def _answered(self, response: Response | None, error: BaseException | None) -> None:
-        stream = None if response is None else response.stream
         if self._transport is None or self._finished:
-            if stream is not None:
-                stream.cancel(ClientClosed("the client left before its answer began"))
+            if response is not None and response.stream is not None:
+                response.stream.cancel(ClientClosed("the client left before its answer began"))
             return
         if response is not None:
-            if stream is None:
+            if response.stream is None:
                 self._write(response)
             else:
-                self._deliver(response, stream)
+                self._deliver(response, response.stream)
         elif isinstance(error, Abandoned):
             self._finish()
         else:

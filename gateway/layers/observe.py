@@ -66,7 +66,7 @@ class Observe:
         """A stream counts as what it came to, not as what its head promised."""
         self._in_flight[0] -= 1.0
         if error is None:
-            (self._answers.get(status) or self._answered(status))[0] += 1.0
+            self._answered(status)[0] += 1.0
         else:
             self._failed(error)
         self._duration.observe(self._clock() - started)
