@@ -61,6 +61,8 @@ class Request(msgspec.Struct, gc=False):
     """Header lines of the gateway's own, sent after those of ``headers``."""
     hurried: bool = False
     """The client allows less time than the configuration: no backend is to blame when that is too short."""
+    affinity: bytes = b""
+    """What makes requests belong to the same endpoint, where the backend balances by it."""
 
     def derive(self, deadline: float) -> Request:
         """The same message with a deadline of its own (loop time)."""
@@ -78,6 +80,7 @@ class Request(msgspec.Struct, gc=False):
             self.encoded,
             self.stamp,
             self.hurried,
+            self.affinity,
         )
 
     def carrying(self, message: Response) -> Request:
@@ -98,6 +101,7 @@ class Request(msgspec.Struct, gc=False):
             None,
             self.stamp,
             self.hurried,
+            self.affinity,
         )
 
 

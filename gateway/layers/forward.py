@@ -126,6 +126,7 @@ class Forward:
         call = Request(method, target, headers, request.body, now + left, encoded=encoded, stamp=stamp)
         call.peer = request.peer
         call.hurried = request.hurried
+        call.affinity = request.affinity
         return self.inner(call)
 
     def _through(self, headers: Headers) -> Headers:

@@ -152,3 +152,12 @@ class Line(Generic[T]):
     def _remove(self, future: asyncio.Future[T]) -> None:
         del self.waiters[future]
         self._depth.add(-1.0)
+
+
+def always_there(registry: Registry, backend: str) -> None:
+    """The series of a backend for which nobody ever waits: autoscalers want to read a 0 rather than nothing."""
+    registry.gauge("gateway_queue_depth", backend=backend)
+    registry.gauge("gateway_queue_capacity", backend=backend)
+    registry.histogram("gateway_queue_wait_seconds", BUCKETS, backend=backend)
+    for reason in REASONS:
+        registry.counter("gateway_queue_dropped_total", backend=backend, reason=reason)
