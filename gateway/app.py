@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
+from typing import Protocol
 
 from .layers.recover import Recover
 from .message import Request, Response
 
 
+class Held(Protocol):
+    """What a generation holds of that which outlives it: a Lease."""
+
+    async def open(self) -> None: ...
+    def begin(self) -> None: ...
+    def describe(self) -> list[dict[str, object]]: ...
+    def release(self) -> None: ...
+
+
 class App:
     """Answers every request of a worker until the next generation takes over."""
 
-    def __init__(
-        self, entry: Recover, release: Callable[[], None], describe: Callable[[], list[dict[str, object]]]
-    ) -> None:
+    def __init__(self, entry: Recover, held: Held) -> None:
         self._entry = entry
-        self._release = release
-        self._describe = describe
+        self._held = held
 
     def __repr__(self) -> str:
         return f"<App in_flight={self.in_flight}>"
@@ -30,13 +37,21 @@ class App:
         """Requests that this generation has not answered yet."""
         return self._entry.in_flight
 
+    async def open(self) -> None:
+        """Get ready to serve; takes 2 s at most."""
+        await self._held.open()
+
+    def begin(self) -> None:
+        """Serve from now on: what is shared with the generation before follows this one's configuration."""
+        self._held.begin()
+
     async def retire(self) -> None:
         """Wait until the last request has ended, then give back what outlives a generation."""
         idle = asyncio.Event()
         self._entry.when_idle(idle.set)
         await idle.wait()
-        self._release()
+        self._held.release()
 
     def describe(self) -> list[dict[str, object]]:
         """The backends and their connections, for ``/clusters``."""
-        return self._describe()
+        return self._held.describe()

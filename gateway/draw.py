@@ -54,7 +54,7 @@ def _instead(step: Step, config: Config) -> Iterator[Edge]:
 def _address(name: str, backend: Backend | None) -> str:
     if backend is None:
         return "unknown"
-    base, model = backend.url.rstrip("/"), backend.model or name
+    base, model = backend.urls[0].rstrip("/") if backend.urls else "unknown", backend.model or name
     paths = {"v1": f"/v1/models/{model}:predict", "v2": f"/v2/models/{model}/infer", "raw": backend.path or "/…"}
     return base + (" " if base.startswith("unix:") else "") + paths[backend.protocol]
 

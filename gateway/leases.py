@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 from collections.abc import Callable, Hashable
+from functools import partial
+from typing import Protocol, TypeVar, cast
 
 from .config import schema
 from .graph.kserve.sidecar import Mesh
@@ -15,74 +18,127 @@ from .http.origin import Origin
 from .http.pool import Pool, Sweeper
 from .http.tls import client_context
 from .telemetry.metrics import Registry
+from .upstream.backend import Upstream
 
 VISITED = 32
 """Origins that the calls of one generation may have been sent on to, the latest ones."""
 
 
+class Leased(Protocol):
+    """What outlives a reload."""
+
+    def close(self) -> None: ...
+
+
+L = TypeVar("L", bound=Leased)
+
+
 class Leases:
-    """The pools of one worker, and the sweeper that keeps their deadlines."""
+    """The pools and upstreams of one worker, and the sweeper that keeps the calls' deadlines."""
 
     def __init__(self) -> None:
         self.sweeper = Sweeper(asyncio.get_running_loop())
         self.ready = True
         """False while the worker drains: readiness on the data port."""
         self.mesh = Mesh()
-        self._pools: dict[Hashable, Pool] = {}
+        self._held: dict[Hashable, Leased] = {}
         self._users: dict[Hashable, int] = {}
 
-    def take(self, key: Hashable, make: Callable[[], Pool]) -> Pool:
-        """The pool of ``key``, made if nobody uses it yet. Every ``take`` wants one ``give_back``."""
-        pool = self._pools.get(key)
-        if pool is None:
-            pool = self._pools[key] = make()
+    def take(self, key: Hashable, make: Callable[[], L]) -> L:
+        """What ``key`` stands for, made if nobody uses it yet. Every ``take`` wants one ``give_back``."""
+        held = self._held.get(key)
+        if held is None:
+            held = self._held[key] = make()
         self._users[key] = self._users.get(key, 0) + 1
-        return pool
+        return cast(L, held)
 
     def give_back(self, key: Hashable) -> None:
-        """The pool closes when its last user has given it back."""
+        """It closes when its last user has given it back."""
         self._users[key] -= 1
         if not self._users[key]:
             del self._users[key]
-            self._pools.pop(key).close()
+            self._held.pop(key).close()
 
     async def close(self) -> None:
-        """Close every pool; for the end of the worker."""
-        for pool in self._pools.values():
-            pool.close()
-        self._pools.clear()
-        self._users.clear()
+        """Close everything; for the end of the worker."""
+        for kind in (Upstream, Pool):  # those first that give the others back
+            for key in [key for key, held in self._held.items() if isinstance(held, kind)]:
+                self._users[key] = 1
+                self.give_back(key)
         await asyncio.sleep(0)
 
 
 class Lease:
     """What one generation has taken; given back in one go."""
 
-    def __init__(self, leases: Leases, registry: Registry, max_body: int) -> None:
+    def __init__(self, leases: Leases, registry: Registry, max_body: int, workers: int = 1) -> None:
         self.pools: dict[Hashable, Pool] = {}
+        self.upstreams: dict[Hashable, Upstream] = {}
         self._visited: dict[Hashable, None] = {}
         self._leases = leases
         self._registry = registry
         self._max_body = max_body
+        self._workers = workers
+        self._pending: list[Callable[[], None]] = []
 
     def pool(self, name: str, origin: Origin, tls: schema.BackendTls | None, connect_timeout: float) -> Pool:
         """The pool of the backend ``name``: the one that is already there, unless its origin or its TLS files changed.
 
         Raises OSError or ssl.SSLError when a TLS file is missing or does not fit.
         """
-        key = (name, origin, tls, _versions(tls), self._max_body)
+        key = self._key(name, origin, "", tls)
         pool = self.pools.get(key)
         if pool is None:
-            pool = self.pools[key] = self._leases.take(key, lambda: self._make(name, origin, tls))
+            make = partial(self._make, name, origin, "", tls)
+            pool = self.pools[key] = self._leases.take(key, lambda: make(client_context(tls) if origin.tls else None))
         pool.connect_timeout = connect_timeout
         return pool
+
+    def upstream(self, name: str, backend: schema.Backend, origins: tuple[Origin, ...]) -> Upstream:
+        """The upstream of the backend ``name``; it is called as ``backend`` says from ``begin`` on.
+
+        Raises OSError or ssl.SSLError when a TLS file is missing or does not fit.
+        """
+        key = ("upstream", name, origins, backend.tls, _versions(backend.tls), self._max_body)
+        upstream = self.upstreams.get(key)
+        if upstream is None:
+            upstream = self.upstreams[key] = self._leases.take(key, lambda: self._found(name, backend, origins))
+            self._pending.append(partial(upstream.configure, backend))
+        return upstream
+
+    def _found(self, name: str, backend: schema.Backend, origins: tuple[Origin, ...]) -> Upstream:
+        tls = backend.tls
+        context = client_context(tls) if any(origin.tls for origin in origins) else None
+
+        def connect(origin: Origin, address: str) -> Pool:
+            key = self._key(name, origin, address, tls)
+            return leases.take(key, lambda: self._make(name, origin, address, tls, context if origin.tls else None))
+
+        def disconnect(origin: Origin, address: str) -> None:
+            leases.give_back(self._key(name, origin, address, tls))
+
+        leases = self._leases
+        upstream = Upstream(name, origins, connect, disconnect, self._registry, self._workers)
+        upstream.configure(backend)  # nobody else uses it yet
+        return upstream
+
+    async def open(self) -> None:
+        """Wait until the upstreams know where they are."""
+        for upstream in self.upstreams.values():
+            await upstream.open()
+
+    def begin(self) -> None:
+        """This generation is the one that serves: what it shares with the one before it follows its configuration."""
+        for configure in self._pending:
+            configure()
+        self._pending.clear()
 
     def visit(self, name: str, origin: Origin, connect_timeout: float) -> Pool:
         """The pool for calls of the backend ``name`` that were sent on to ``origin``; the least used of them closes.
 
         They are not shared with the next generation's unless it goes to the same places while this one lasts.
         """
-        key = (name, origin, None, (), self._max_body)
+        key = self._key(name, origin, "", None)
         pool = self.pool(name, origin, None, connect_timeout)
         if key not in self._visited and len(self._visited) == VISITED:
             oldest = next(iter(self._visited))
@@ -92,22 +148,39 @@ class Lease:
         self._visited[key] = None
         return pool
 
-    def _make(self, name: str, origin: Origin, tls: schema.BackendTls | None) -> Pool:
+    def _key(self, name: str, origin: Origin, address: str, tls: schema.BackendTls | None) -> Hashable:
+        return (name, origin, address, tls, _versions(tls), self._max_body)
+
+    def _make(
+        self,
+        name: str,
+        origin: Origin,
+        address: str,
+        tls: schema.BackendTls | None,
+        context: ssl.SSLContext | None,
+    ) -> Pool:
         return Pool(
             origin,
             self._leases.sweeper,
             self._registry,
             name,
-            tls=client_context(tls) if origin.tls else None,
+            address=address,
+            tls=context,
             server_name=tls.server_name if tls else None,
             max_body=self._max_body,
         )
 
+    def describe(self) -> list[dict[str, object]]:
+        """Every pool and every endpoint, for ``/clusters``."""
+        endpoints = [row for upstream in self.upstreams.values() for row in upstream.describe()]
+        return [*(pool.describe() for pool in self.pools.values()), *endpoints]
+
     def release(self) -> None:
         """Give everything back."""
-        for key in self.pools:
+        for key in (*self.pools, *self.upstreams):
             self._leases.give_back(key)
         self.pools.clear()
+        self.upstreams.clear()
         self._visited.clear()
 
 

@@ -63,6 +63,8 @@ class Request(msgspec.Struct, gc=False):
     """Header lines of the gateway's own, sent after those of ``headers``."""
     hurried: bool = False
     """The client allows less time than the configuration: no backend is to blame when that is too short."""
+    affinity: bytes = b""
+    """What makes requests belong to the same endpoint, where the backend balances by it."""
     streams: bool = False
     """The answer may come with a stream for its body: whoever gets it only passes it on."""
 
@@ -82,6 +84,7 @@ class Request(msgspec.Struct, gc=False):
             self.encoded,
             self.stamp,
             self.hurried,
+            self.affinity,
             self.streams,
         )
 
@@ -103,6 +106,7 @@ class Request(msgspec.Struct, gc=False):
             None,
             self.stamp,
             self.hurried,
+            self.affinity,
         )
 
 

@@ -53,6 +53,8 @@ class App(Protocol):
     """One generation of the configuration, ready to answer."""
 
     def __call__(self, request: Request, /) -> Awaitable[Response]: ...
+    async def open(self) -> None: ...
+    def begin(self) -> None: ...
     async def retire(self) -> None: ...
     def describe(self) -> list[dict[str, object]]: ...
 
@@ -125,7 +127,7 @@ class Worker:
     async def _do(self, message: ToWorker) -> None:
         match message:
             case Prepare():
-                self._channel.send(self._prepare(message))
+                self._channel.send(await self._prepare(message))
             case Commit():
                 self._channel.send(await self._commit(message))
             case Abort():
@@ -140,7 +142,7 @@ class Worker:
             case Stop():
                 self._ended.set()
 
-    def _prepare(self, message: Prepare) -> Ready | Failed:
+    async def _prepare(self, message: Prepare) -> Ready | Failed:
         try:
             config = msgspec.msgpack.decode(message.config, type=Config)
             tls = self._parts.tls(config.server.tls) if config.server.tls else None
@@ -150,6 +152,7 @@ class Worker:
         except Exception as error:
             log.exception("generation %d cannot be built", message.generation)
             return Failed(message.id, (_line(error),))
+        await app.open()
         self._prepared = Prepared(message.generation, config, app, tls)
         return Ready(message.id)
 
@@ -167,6 +170,7 @@ class Worker:
                 await self._start(new)
             else:
                 self._swap(self._server, self._current, new)
+            new.app.begin()
         except OSError as error:
             return Failed(message.id, (_line(error),))
         return Serving(message.id)

@@ -14,13 +14,24 @@ class Counting:
 
     def __init__(self) -> None:
         self.released = 0
+        self.opened = 0
+        self.begun = 0
+
+    async def open(self) -> None:
+        self.opened += 1
+
+    def begin(self) -> None:
+        self.begun += 1
+
+    def describe(self) -> list[dict[str, object]]:
+        return [{"backend": "a"}]
 
     def release(self) -> None:
         self.released += 1
 
 
 def app(service: MockService, counting: Counting) -> App:
-    return App(Recover(service), counting.release, lambda: [{"backend": "a"}])
+    return App(Recover(service), counting)
 
 
 async def answered(generation: App) -> Response:
@@ -60,3 +71,13 @@ async def test_a_busy_one_retires_when_its_last_request_has_ended_however_it_end
     second.cancel()
     await retiring
     assert counting.released == 1
+
+
+@virtual
+async def test_what_it_shares_is_opened_before_and_follows_it_from_its_begin() -> None:
+    counting = Counting()
+    generation = app(MockService(), counting)
+    await generation.open()
+    assert (counting.opened, counting.begun) == (1, 0)
+    generation.begin()
+    assert (counting.opened, counting.begun) == (1, 1)

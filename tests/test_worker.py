@@ -37,9 +37,18 @@ class FakeApp:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.retired = asyncio.Event()
+        self.opened = False
+        self.begun = 0
 
     async def __call__(self, request: Request) -> Response:
         return Response(200, [])
+
+    async def open(self) -> None:
+        self.opened = True
+
+    def begin(self) -> None:
+        assert self.opened
+        self.begun += 1
 
     async def retire(self) -> None:
         self.retired.set()

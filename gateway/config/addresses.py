@@ -137,3 +137,8 @@ def bad_network(network: str) -> str | None:
     except ValueError:
         return f"'{network}' is no network; write one such as 10.0.0.0/8 or fd00::/8"
     return None
+
+
+def prefix(url: str) -> str:
+    """The path of a backend's URL, without a slash at its end."""
+    return "" if url.startswith("unix:") else urlsplit(url).path.rstrip("/")

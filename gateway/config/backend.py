@@ -225,11 +225,18 @@ Protocol = Literal["v1", "v2", "raw"]
 
 
 class Backend(Mapping, frozen=True, kw_only=True):
-    """A model server, and the name of the model there."""
+    """A model server, and the name of the model there. It has a `url` or `endpoints`."""
 
     url: Annotated[
-        str, Meta(description="`http://host:port`, `https://host:port` or `unix:/path`; a path in it is a prefix.")
-    ]
+        str | None,
+        Meta(
+            description="`http://host:port`, `https://host:port` or `unix:/path`; a path in it is a prefix. Every "
+            "address that a host name has is an endpoint; it is looked up again every 30 s."
+        ),
+    ] = None
+    endpoints: Annotated[
+        tuple[str, ...], Meta(description="Several such URLs, for the same model on several servers.")
+    ] = ()
     protocol: Annotated[
         Protocol,
         Meta(
@@ -249,4 +256,27 @@ class Backend(Mapping, frozen=True, kw_only=True):
     timeouts: Annotated[BackendTimeouts, Meta(description="Patience with this backend.")] = BackendTimeouts()
     headers: Annotated[HeaderRules, Meta(description="For this backend.")] = HeaderRules()
     tls: Annotated[BackendTls | None, Meta(description="For `https`.")] = None
+    load_balancer: Annotated[LoadBalancer, Meta(description="Which endpoint gets the next call.")] = LoadBalancer()
+    health_check: Annotated[HealthCheck | None, Meta(description="Without it endpoints are not asked.")] = None
+    outlier_detection: Annotated[
+        OutlierDetection | None, Meta(description="Without it no endpoint is left out for its failures.")
+    ] = None
+    circuit_breaker: Annotated[CircuitBreaker | None, Meta(description="Without it there are no caps.")] = None
+    concurrency: Annotated[
+        Concurrency | None, Meta(description="Without it an endpoint is given any number of calls at once.")
+    ] = None
+    hold: Annotated[
+        Duration,
+        Meta(
+            description="How long requests wait for a backend of which no endpoint is up, as one that is scaled to "
+            "zero; 0s: they get a 503 at once."
+        ),
+    ] = 0.0
+    retry: Annotated[Retry, Meta(description="Without it: one more call if a connection fails.")] = Retry()
+    hedge: Annotated[Hedge | None, Meta(description="Without it no second calls are made.")] = None
     fault: Annotated[Fault | None, Meta(description="For game days; needs `gateway run --enable-faults`.")] = None
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Where it is; the first one speaks for all where only scheme and path matter."""
+        return self.endpoints if self.url is None else (self.url,)

@@ -220,3 +220,17 @@ def as_json(text: str, plain: bool) -> object:
 def expected(scalar: Scalar, text: str, plain: bool) -> str:
     """The usual complaint."""
     return f"expected {scalar.expects}, got {described_text(text[:200], plain)}"
+
+
+_QUANTILE = re.compile(r"([0-9]{1,2}(?:\.[0-9]{1,3})?)p").fullmatch
+
+
+def quantile_or_duration(text: str) -> tuple[float, float]:
+    """``95p`` as 0.95 and 0, ``250ms`` as 0 and 0.25. Raises ValueError for anything else, ``0p`` included."""
+    found = _QUANTILE(text)
+    if found and float(found[1]):
+        return float(found[1]) / 100, 0.0
+    try:
+        return 0.0, Duration().read(text, True)
+    except ValueError:
+        raise ValueError(f"expected a duration such as 250ms, or a quantile such as 95p, got '{text}'") from None

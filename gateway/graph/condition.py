@@ -41,20 +41,26 @@ def _gjson(expression: str) -> Condition:
 
 
 def _jmespath(expression: str) -> Condition:
+    find = compile_jmespath(expression)
+    return lambda document: _true(find(document))
+
+
+def compile_jmespath(expression: str) -> Callable[[object], object]:
+    """What ``expression`` finds in parsed JSON; None where it finds nothing or does not fit. Raises ValueError."""
     parsed = _parse(expression)
     _check_calls(parsed)
     # What jmespath's search() does, except that it would make a new interpreter each time: half of its whole cost.
     visit, tree = TreeInterpreter().visit, parsed.parsed
 
-    def holds(document: object) -> bool:
+    def find(document: object) -> object:
         try:
-            return _true(visit(tree, document))
+            return visit(tree, document)
         except (
             Exception
         ):  # its own errors of type, but also any that Python finds first: an infinity rounded, the stack
-            return False
+            return None
 
-    return holds
+    return find
 
 
 def _true(result: object) -> bool:

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Awaitable
 from math import inf
 
-from gateway.errors import DeadlineExceeded, GatewayError, UpstreamConnectFailure, UpstreamTimeout
+from gateway.errors import DeadlineExceeded, GatewayError, UpstreamConnectFailure, UpstreamOverflow, UpstreamTimeout
 from gateway.message import Request, Response
 from gateway.service import spawn
 from gateway.telemetry.metrics import Registry
@@ -89,6 +89,9 @@ class Pool:
         self.heads = sweeper.heads
         self._name = name
         self.connect_timeout = 5.0
+        self.max_connections = 0
+        """Open or being opened; 0: any number."""
+        self._opening = 0
         self.first_byte = 0.0
         """Seconds from a request to the head of its answer; 0: any number."""
         self.silence = inf
@@ -162,10 +165,13 @@ class Pool:
     async def _connect(self, deadline: float) -> ClientConnection:
         """A new connection. Raises UpstreamConnectFailure, or UpstreamTimeout if the caller's deadline comes first."""
         loop = self._sweeper.loop
+        if 0 < self.max_connections <= self._opening + len(self.busy) + len(self.idle):
+            raise UpstreamOverflow(f"{self.origin}: {self.max_connections} connections are open already", retry_after=1)
         patience = loop.time() + (self.connect_timeout or inf)
         limit = min(deadline, patience)
         if deadline <= loop.time():
             raise DeadlineExceeded("the deadline had passed before the call was made")
+        self._opening += 1
         try:
             async with asyncio.timeout_at(limit if limit < inf else None):
                 return await self._dial()
@@ -179,6 +185,8 @@ class Pool:
             self._failures.add(1.0)
             detail = f"connect to {self.origin} failed: {getattr(error, 'strerror', None) or error}"
             raise UpstreamConnectFailure(detail, retry_after=1) from None
+        finally:
+            self._opening -= 1
 
     async def _dial(self) -> ClientConnection:
         loop, origin = self._sweeper.loop, self.origin

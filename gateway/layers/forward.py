@@ -128,6 +128,7 @@ class Forward:
         call = Request(method, target, headers, request.body, now + left, encoded=encoded, stamp=stamp)
         call.peer = request.peer
         call.hurried = request.hurried
+        call.affinity = request.affinity
         call.streams = self._streams
         return self.inner(call)
 

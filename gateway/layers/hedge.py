@@ -5,14 +5,13 @@ The rule: nothing outlives the request. Whatever still runs when it is decided, 
 
 from __future__ import annotations
 
-import re
 from asyncio import Future, get_running_loop, isfuture
 from collections.abc import Awaitable, Callable, Coroutine
 from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
 from gateway.config import backend as config
-from gateway.config.scalars import Duration
+from gateway.config.scalars import quantile_or_duration
 from gateway.errors import GatewayError
 from gateway.message import Request, Response
 from gateway.service import Layer, Service, spawn
@@ -24,8 +23,6 @@ from .quantile import Latency
 
 if TYPE_CHECKING:
     from gateway.upstream.endpoint import Endpoint
-
-_QUANTILE = re.compile(r"([0-9]{1,2}(?:\.[0-9]{1,3})?)p").fullmatch
 
 Patience = Callable[[], float | None]
 """Seconds that the first call is given; None: nobody can tell yet."""
@@ -167,14 +164,8 @@ async def settled(calls: tuple[Future[Response], ...], until: float = inf) -> No
 
 def patience(after: str, latency: Latency) -> Patience:
     """What ``hedge.after`` says: a quantile of ``latency``, or a duration. Raises ValueError when it is neither."""
-    if found := _QUANTILE(after):
-        share = float(found[1]) / 100
-        return lambda: latency.quantile(share)
-    try:
-        seconds = Duration().read(after, True)
-    except ValueError:
-        raise ValueError(f"expected a duration such as 250ms, or a quantile such as 95p, got '{after}'") from None
-    return lambda: seconds
+    share, seconds = quantile_or_duration(after)
+    return (lambda: latency.quantile(share)) if share else (lambda: seconds)
 
 
 def hedge_budget(policy: config.Hedge) -> Budget:

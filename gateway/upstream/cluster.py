@@ -1,7 +1,7 @@
 """Cluster: the endpoints of one backend in one worker, as one Service. It picks one for each call.
 
 The rule: whenever requests wait, no endpoint may take one. So whatever changes an endpoint lets in who can be let in,
-at once, and a newcomer who finds somebody waiting stands behind.
+at once, and a newcomer who finds room overtakes nobody.
 """
 
 from __future__ import annotations
@@ -13,50 +13,17 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from math import inf
 from time import perf_counter
-from typing import Final
-
-import msgspec
 
 from gateway.errors import GatewayError, NoHealthyUpstream, QueueTimeout, UpstreamConnectFailure, UpstreamOverflow
 from gateway.message import Request, Response
 from gateway.telemetry.metrics import Registry
 
-from .adaptive import Adaptive
 from .coldstart import ColdStart, Reach
-from .endpoint import Endpoint, Watch
+from .endpoint import Endpoint
 from .line import Line
-from .pick import Picker
+from .settings import Settings
 
 log = logging.getLogger("gateway")
-
-HELD: Final = 1000
-"""Requests that may wait for the first endpoint to come up."""
-
-PLACES: Final = 100
-"""What an adaptive limit without a bound counts for where the length of the queue depends on it."""
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a reload may change. Numbers are this worker's part; times are in seconds."""
-
-    picker: Picker
-    watches: tuple[Watch, ...] = ()
-    limit: int = 0
-    """Calls at once for each endpoint; 0: any."""
-    adaptive: Adaptive | None = None
-    """Finds the limit, in place of ``limit``; it need not be among the ``watches``."""
-    queue: int = 0
-    """Requests that may wait; 0: ten for each place, at least 100."""
-    queue_timeout: float = 0.0
-    """For room at an endpoint; 0: until the request's deadline."""
-    hold: float = 0.0
-    """For an endpoint to come up; 0: do not wait."""
-    max_requests: int = 0
-    """Calls under way and requests that wait, of all endpoints together; 0: any number."""
-    panic_threshold: int = 50
-    """Percent."""
-    checked: bool = False
-    """Whether health checks keep ``Endpoint.healthy`` up to date."""
 
 
 class Cluster:
@@ -86,6 +53,7 @@ class Cluster:
         self._panics = registry.counter("gateway_upstream_panic_total", backend=name)
         self._counted = (0, 0)
         self._calls = 0
+        self._up = -inf  # loop time at which the first endpoint came up
         self._panic = False
         self._usable: list[Endpoint] = []
         self._open: list[Endpoint] = []
@@ -111,7 +79,7 @@ class Cluster:
         since = inf
         try:
             while True:
-                endpoint = None if self._line.waiters else self._take(request, tried)
+                endpoint = self._take(request, tried)
                 if endpoint is None:
                     since = min(since, self._time())
                     endpoint = await self._wait(request, tried, since)
@@ -156,15 +124,11 @@ class Cluster:
 
     async def _wait(self, request: Request, tried: list[Endpoint], since: float) -> Endpoint:
         """The endpoint that takes the request when its turn has come; it waits since the loop time ``since``."""
-        settings = self._settings
-        error: type[GatewayError] = QueueTimeout
-        patience = since + (settings.queue_timeout or inf)
         if not self._usable:
-            if not settings.hold:
+            if not self._settings.hold:
                 raise self._nobody()
-            error, patience = NoHealthyUpstream, since + settings.hold
             self._cold.begin()
-        place = self._line.join(partial(self._take, request, tried), request.deadline, patience, error, since)
+        place = self._line.join(partial(self._take, request, tried), request.deadline, since)
         try:
             return await place
         except BaseException:
@@ -214,24 +178,28 @@ class Cluster:
         usable = [one for one in self.endpoints if one.usable]
         self._count(len(self.endpoints), len(usable))
         self._alarm(0 < len(usable) * 100 < self._settings.panic_threshold * len(self.endpoints))
+        was_up = bool(self._usable)
         # What cannot be reached has no capacity to offer in a panic.
         self._usable = [one for one in self.endpoints if one.reachable] if self._panic else usable
         self._trials = [one for one in self.endpoints if one.on_trial and one.healthy and one.reachable]
         self._open = self._with_room()
-        self._line.resize(self._room_to_wait())
-        if self._usable:
-            self._cold.end()
+        self._queue(was_up)
         self._serve()
+
+    def _queue(self, was_up: bool) -> None:
+        """How many may wait, and how long: for somebody to come up, and after that for room."""
+        settings = self._settings
+        self._line.resize(settings.room(len(self.endpoints)))
+        if not self._usable:
+            self._line.be_patient(settings.hold or inf, NoHealthyUpstream)
+            return
+        if not was_up:
+            self._up = self._time()
+        self._line.be_patient(settings.queue_timeout or inf, QueueTimeout, self._up)
+        self._cold.end()
 
     def _with_room(self) -> list[Endpoint]:
         return [one for one in self._usable if one.active < self._limit]
-
-    def _room_to_wait(self) -> int:
-        settings = self._settings
-        room = HELD if settings.hold else 0
-        if settings.limit or settings.adaptive:
-            room = max(room, 10 * (settings.limit or PLACES) * len(self.endpoints), 100)
-        return (settings.queue or room) if room else 0
 
     def _serve(self) -> None:
         """Let in who waits, as long as there is room; without hope of any, send them away."""

@@ -31,12 +31,6 @@ class _Waiter(msgspec.Struct, Generic[T], eq=False):
     take: Callable[[], T | None]
     since: float
     deadline: float
-    patience: float
-    error: type[GatewayError]
-
-    @property
-    def until(self) -> float:
-        return min(self.deadline, self.patience)
 
 
 class Line(Generic[T]):
@@ -50,6 +44,7 @@ class Line(Generic[T]):
         self._backend = backend
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self.be_patient(inf, QueueTimeout)
         self._depth = registry.gauge("gateway_queue_depth", backend=backend)
         self._places = registry.gauge("gateway_queue_capacity", backend=backend)
         self._wait = registry.histogram("gateway_queue_wait_seconds", BUCKETS, backend=backend)
@@ -66,29 +61,27 @@ class Line(Generic[T]):
         self._places.add(capacity - self.capacity)
         self.capacity = capacity
 
-    def join(
-        self,
-        take: Callable[[], T | None],
-        deadline: float = inf,
-        patience: float = inf,
-        error: type[GatewayError] = QueueTimeout,
-        since: float = inf,
-    ) -> asyncio.Future[T]:
+    def be_patient(self, seconds: float, error: type[GatewayError], after: float = -inf) -> None:
+        """Everyone leaves with ``error`` after so long a wait from now on; waits before ``after`` do not count."""
+        self._patience, self._error, self._after = seconds, error, after
+        self._arm_for_all()
+
+    def join(self, take: Callable[[], T | None], deadline: float = inf, since: float = inf) -> asyncio.Future[T]:
         """A Future of what ``take`` will return, None meaning that there is nothing yet. Cancel it to leave.
 
-        ``deadline`` and ``patience`` are loop times: the one ends the wait with DeadlineExceeded, the other with
-        ``error``. ``since``: when it began to wait, if not now. Raises UpstreamOverflow at once if the line is full.
+        It leaves with DeadlineExceeded at the loop time ``deadline``. ``since``: when it began to wait, if not now.
+        Raises UpstreamOverflow at once if the line is full.
         """
         if len(self.waiters) >= self.capacity:
             self._dropped["full"].add(1.0)
             detail = f"{self._backend}: {len(self.waiters)} requests are waiting already"
             raise UpstreamOverflow(detail, retry_after=1)
-        waiter = _Waiter(take, min(since, self._loop.time()), deadline, patience, error)
+        waiter = _Waiter(take, min(since, self._loop.time()), deadline)
         future: asyncio.Future[T] = self._loop.create_future()
         self.waiters[future] = waiter
         self._depth.add(1.0)
         future.add_done_callback(self._cancelled)
-        self._arm(waiter.until)
+        self._arm(self._until(waiter))
         return future
 
     def admit(self) -> bool:
@@ -96,7 +89,7 @@ class Line(Generic[T]):
         now = self._loop.time()
         while self.waiters:
             future, waiter = next(iter(self.waiters.items()))
-            if future.done() or waiter.until <= now:
+            if future.done() or self._until(waiter) <= now:
                 self._expire(future, waiter)
             elif (found := waiter.take()) is None:
                 return False
@@ -114,6 +107,9 @@ class Line(Generic[T]):
 
     # Leaving without.
 
+    def _until(self, waiter: _Waiter[T]) -> float:
+        return min(waiter.deadline, max(waiter.since, self._after) + self._patience)
+
     def _arm(self, when: float) -> None:
         """One timer for all of them: it rings for the earliest."""
         if when == inf or (self._timer is not None and self._timer.when() <= when):
@@ -125,16 +121,19 @@ class Line(Generic[T]):
     def _sweep(self) -> None:
         self._timer = None
         now = self._loop.time()
-        for future, waiter in [item for item in self.waiters.items() if item[1].until <= now]:
+        for future, waiter in [item for item in self.waiters.items() if self._until(item[1]) <= now]:
             self._expire(future, waiter)
-        self._arm(max(min((waiter.until for waiter in self.waiters.values()), default=inf), now + TICK))
+        self._arm_for_all(now + TICK)
+
+    def _arm_for_all(self, earliest: float = -inf) -> None:
+        self._arm(max(min(map(self._until, self.waiters.values()), default=inf), earliest))
 
     def _expire(self, future: asyncio.Future[T], waiter: _Waiter[T]) -> None:
         waited = f"{self._backend}: still waiting after {self._loop.time() - waiter.since:.3g} s"
-        if waiter.deadline <= waiter.patience:
+        if waiter.deadline <= self._until(waiter):
             self._drop(future, "deadline", DeadlineExceeded(waited))
         else:
-            self._drop(future, "timeout", waiter.error(waited, retry_after=1))
+            self._drop(future, "timeout", self._error(waited, retry_after=1))
 
     def _drop(self, future: asyncio.Future[T], reason: str, error: GatewayError) -> None:
         if future.done():  # cancelled, and the loop has not come round to telling us
@@ -152,3 +151,12 @@ class Line(Generic[T]):
     def _remove(self, future: asyncio.Future[T]) -> None:
         del self.waiters[future]
         self._depth.add(-1.0)
+
+
+def always_there(registry: Registry, backend: str) -> None:
+    """The series of a backend for which nobody ever waits: autoscalers want to read a 0 rather than nothing."""
+    registry.gauge("gateway_queue_depth", backend=backend)
+    registry.gauge("gateway_queue_capacity", backend=backend)
+    registry.histogram("gateway_queue_wait_seconds", BUCKETS, backend=backend)
+    for reason in REASONS:
+        registry.counter("gateway_queue_dropped_total", backend=backend, reason=reason)

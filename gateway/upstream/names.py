@@ -81,7 +81,7 @@ class Names:
         self._clock = loop.time
         self._failures = registry.counter("gateway_upstream_dns_failures_total", backend=backend)
         self._endpoints: dict[tuple[Origin, str], Endpoint] = {}
-        self._addresses: dict[str, list[str]] = {one.host: [] for one in self._origins if _is_name(one)}
+        self._addresses: dict[str, list[str]] = {one.host: [] for one in self._origins if is_name(one)}
         self._told = dict.fromkeys(self._addresses, -inf)
         self._first: dict[str, asyncio.Future[None]] = {host: loop.create_future() for host in self._addresses}
         self._tasks: list[asyncio.Task[None]] = []
@@ -89,10 +89,15 @@ class Names:
     def __repr__(self) -> str:
         return f"<Names {self._backend} {[str(endpoint) for endpoint in self._endpoints.values()]}>"
 
-    async def start(self) -> None:
-        """Begin; returns when every name has been looked up once, or after 2 s."""
+    def begin(self) -> None:
+        """Tell of the endpoints that need no look-up, and begin to look up the others."""
         self._publish()
         self._tasks = [spawn(self._follow(host), f"addresses of {host}") for host in self._addresses]
+
+    async def start(self) -> None:
+        """Begin, unless that is done; returns when every name has been looked up once, or after 2 s."""
+        if not self._tasks and not self._endpoints:
+            self.begin()
         if self._first:
             await asyncio.wait(self._first.values(), timeout=PATIENCE)
 
@@ -151,11 +156,12 @@ class Names:
                 self._drop(endpoint)
 
     def _addresses_of(self, origin: Origin) -> list[str]:
-        return self._addresses[origin.host] if _is_name(origin) else [""]
+        return self._addresses[origin.host] if is_name(origin) else [""]
 
 
-def _is_name(origin: Origin) -> bool:
-    if origin.socket:
+def is_name(origin: Origin) -> bool:
+    """Whether the origin's host must be looked up, and can have several addresses."""
+    if origin.socket or origin.host == "localhost":  # both of whose addresses are this machine
         return False
     try:
         ipaddress.ip_address(origin.host)

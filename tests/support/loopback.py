@@ -183,6 +183,8 @@ async def serving(config: Config) -> AsyncIterator[Running]:
     """``config`` served on a free port, whatever it says of addresses."""
     registry, leases = Registry.private(), Leases()
     app = compile_app(config, leases, registry)
+    await app.open()
+    app.begin()
     server = Server(config.server, registry)
     sock = socket.create_server(("127.0.0.1", 0))
     await server.start([sock], None)

@@ -62,6 +62,12 @@ def test_the_limit_settles_where_the_server_is_busy_without_much_of_a_queue(plac
     assert server.done > 0.8 * places * server.now / seconds
 
 
+def test_it_does_not_follow_the_fastest_calls_of_a_server_that_works_in_step() -> None:
+    server = Server(10, lambda: 1.0)
+    server.run(until=100, demand=1000)
+    assert max(limit for now, limit in server.limits if now > 20) <= 22
+
+
 def test_it_settles_with_latencies_that_vary() -> None:
     random = Random(1)
     server = Server(10, lambda: random.uniform(0.05, 0.15))

@@ -22,9 +22,10 @@ from gateway.http.origin import Origin
 from gateway.message import Request, Response
 from gateway.telemetry.metrics import Registry
 from gateway.upstream.adaptive import MEASURING, Adaptive
-from gateway.upstream.cluster import Cluster, Settings
+from gateway.upstream.cluster import Cluster
 from gateway.upstream.endpoint import Endpoint, Watch
 from gateway.upstream.pick import ConsistentHash, LeastRequest, RoundRobin, header_key
+from gateway.upstream.settings import Settings
 from tests.support.clock import run, virtual
 from tests.support.service import MockService, answer, ask
 
@@ -341,24 +342,6 @@ async def test_who_comes_while_others_wait_queues_behind_them() -> None:
 
 
 @virtual
-async def test_the_length_of_the_queue() -> None:
-    for settings, capacity in (
-        ({}, 0),
-        ({"queue": 7}, 0),
-        ({"limit": 1}, 100),
-        ({"limit": 20}, 400),
-        ({"limit": 20, "queue": 7}, 7),
-        ({"hold": 5}, 1000),
-        ({"hold": 5, "limit": 1}, 1000),
-        ({"hold": 5, "limit": 100}, 2000),
-        ({"hold": 5, "queue": 7}, 7),
-        ({"adaptive": Adaptive(lambda: 0.0)}, 2000),
-        ({"adaptive": Adaptive(lambda: 0.0), "limit": 30}, 600),
-    ):
-        assert Scene(2, **settings).gauge("gateway_queue_capacity") == capacity, settings  # type: ignore[arg-type]
-
-
-@virtual
 async def test_a_full_queue_refuses_at_once() -> None:
     scene = Scene(1, limit=1, queue=2)
     calls = [scene.ask() for _ in range(4)]
@@ -529,6 +512,35 @@ async def test_with_a_limit_they_are_let_in_a_few_at_a_time() -> None:
 
 
 @virtual
+async def test_once_an_endpoint_is_up_only_room_is_waited_for_and_not_for_longer_than_the_queue_timeout() -> None:
+    for queue_timeout, served in ((0.0, 6), (2.5, 3)):
+        scene = Scene(0, hold=3.0, limit=1, queue_timeout=queue_timeout)
+        begun = scene.loop.time()
+        calls = [scene.ask() for _ in range(6)]
+        await asyncio.sleep(2.9)
+        scene.cluster.replace([scene.another()])
+        await asyncio.wait(calls)
+        found = [call.exception() for call in calls]
+        assert found[:served] == [None] * served
+        assert all(isinstance(error, QueueTimeout) for error in found[served:])
+        assert scene.loop.time() - begun == pytest.approx(2.9 + served)
+
+
+@virtual
+async def test_who_waits_for_room_waits_for_an_endpoint_when_there_is_none_any_more() -> None:
+    scene = Scene(1, hold=3.0, limit=1)
+    first, second = scene.ask(), scene.ask()
+    await asyncio.sleep(0.5)
+    scene.endpoints[0].healthy = False
+    scene.cluster.changed()
+    assert (await first).body == b"0"
+    assert not second.done()
+    with pytest.raises(NoHealthyUpstream):
+        await second
+    assert scene.loop.time() == pytest.approx(3.0)
+
+
+@virtual
 async def test_nobody_is_held_longer_than_configured_however_often_the_connection_fails() -> None:
     scene = Scene(1, hold=3.0)
     scene.services[0].always(UpstreamConnectFailure("refused"))  # and yet it can be reached
@@ -573,6 +585,23 @@ async def test_requests_wait_for_a_name_to_be_resolved() -> None:
     scene.cluster.replace([scene.another()])
     assert await bodies(calls) == [b"0"] * 3
     assert scene.loop.time() == 3
+
+
+@virtual
+async def test_nobody_tries_to_reach_an_endpoint_that_is_gone() -> None:
+    scene = Scene(2, hold=30.0)
+    scene.up = False
+    scene.services[0].fails(UpstreamConnectFailure("refused"))
+    scene.services[1].fails(UpstreamConnectFailure("refused"), after=2.0)
+    calls = [scene.ask(), scene.ask()]
+    await asyncio.sleep(1)
+    asked = len(scene.asked)
+    assert set(scene.asked) == {scene.endpoints[0]}
+    scene.cluster.replace([scene.another()])
+    assert await bodies(calls) == [b"1", b"2"]
+    await asyncio.sleep(60)
+    assert len(scene.asked) == asked
+    assert all(endpoint.reachable for endpoint in scene.endpoints)
 
 
 @virtual

@@ -103,10 +103,12 @@ async def test_each_leaves_at_its_own_time() -> None:
 
         return ended
 
-    for name, deadline, patience in (("a", inf, 5.0), ("b", 2.0, 5.0), ("c", 7.0, 3.0), ("d", 1.0, inf)):
-        seen.line.join(seen.take, deadline, patience).add_done_callback(note(name))
+    seen.line.be_patient(5.0, QueueTimeout)
+    for name, deadline, since in (("a", inf, inf), ("b", 2.0, inf), ("c", 7.0, -2.0), ("d", 1.0, 0.0)):
+        seen.line.join(seen.take, deadline, since).add_done_callback(note(name))
+    await asyncio.sleep(4.5)
     staying = seen.line.join(seen.take)
-    await asyncio.sleep(60)
+    await asyncio.sleep(4.5)
     assert left == [
         ("d deadline_exceeded None", 1.0),
         ("b deadline_exceeded None", 2.0),
@@ -121,9 +123,29 @@ async def test_each_leaves_at_its_own_time() -> None:
 @virtual
 async def test_what_running_out_of_patience_means_is_for_the_caller_to_say() -> None:
     seen = Seen(1)
-    waiting = seen.line.join(seen.take, inf, 0.5, NoHealthyUpstream)
+    seen.line.be_patient(0.5, NoHealthyUpstream)
+    waiting = seen.line.join(seen.take)
     with pytest.raises(NoHealthyUpstream, match=r"iris: still waiting after 0\.5 s"):
         await waiting
+
+
+@virtual
+async def test_patience_may_change_for_all_who_wait_and_begin_anew() -> None:
+    seen = Seen(1)
+    loop = asyncio.get_running_loop()
+    waiting = seen.line.join(seen.take)
+    seen.line.be_patient(3.0, QueueTimeout)
+    await asyncio.sleep(2)
+    seen.line.be_patient(3.0, NoHealthyUpstream, after=2.0)
+    with pytest.raises(NoHealthyUpstream):
+        await waiting
+    assert loop.time() == 5
+    waiting = seen.line.join(seen.take, since=4.0)
+    await asyncio.sleep(1)
+    seen.line.be_patient(1.0, QueueTimeout)
+    with pytest.raises(QueueTimeout, match="after 2 s"):
+        await waiting
+    assert loop.time() == 6
 
 
 @virtual
