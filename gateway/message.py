@@ -123,12 +123,17 @@ class Response(msgspec.Struct, gc=False):
     stamp: bytes = b""
     """Header lines of the gateway's own, sent after those of ``headers``."""
     stream: Stream | None = None
-    """The body, in place of ``body``, where it passes through. Who drops the answer cancels it."""
+    """The body, in place of ``body``, where it passes through. Whoever does not pass it on calls ``drop``."""
 
     @property
     def ok(self) -> bool:
         """True for 200-299, which is what every node means by success."""
         return 200 <= self.status < 300
+
+    def drop(self) -> None:
+        """Nobody will read it: have the rest of it not sent."""
+        if self.stream is not None:
+            self.stream.cancel()
 
 
 def header(headers: Headers, name: bytes) -> bytes | None:

@@ -171,7 +171,7 @@ class ClientConnection(asyncio.Protocol):
         if waiter is None or request is None or waiter.done():
             self._drop()
             return
-        self.deadline = request.deadline  # in which somebody has to take it
+        self.deadline = min(request.deadline, self._pool.silent_until())  # for somebody to take it
         self._stream = stream = Stream(self, self._reader.length)
         response = self._reader.begun()
         response.stream = stream
