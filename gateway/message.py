@@ -67,6 +67,8 @@ class Request(msgspec.Struct, gc=False):
     """What makes requests belong to the same endpoint, where the backend balances by it."""
     streams: bool = False
     """The answer may come with a stream for its body: whoever gets it only passes it on."""
+    claim: object = None
+    """What counts a large body for as long as this lives; see gateway/http/buffers.py."""
 
     def derive(self, deadline: float) -> Request:
         """The same message with a deadline of its own (loop time)."""
@@ -124,6 +126,8 @@ class Response(msgspec.Struct, gc=False):
     """Header lines of the gateway's own, sent after those of ``headers``."""
     stream: Stream | None = None
     """The body, in place of ``body``, where it passes through. Whoever does not pass it on calls ``drop``."""
+    claim: object = None
+    """What counts a large body for as long as this lives; see gateway/http/buffers.py."""
 
     @property
     def ok(self) -> bool:

@@ -43,7 +43,7 @@ class ClientConnection(asyncio.Protocol):
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._reader = ResponseReader(pool.max_body, pool.heads, self._may_stream)
+        self._reader = ResponseReader(pool.max_body, pool.heads, self._may_stream, pool.buffers)
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Response] | None = None
         self._request: Request | None = None

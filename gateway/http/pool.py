@@ -16,6 +16,7 @@ from gateway.message import Request, Response
 from gateway.service import spawn
 from gateway.telemetry.metrics import Registry
 
+from .buffers import Buffers
 from .client import ClientConnection
 from .heads import Heads, ResponseHead
 from .origin import Origin
@@ -33,11 +34,13 @@ REACH_TIMEOUT = 1.0
 class Sweeper:
     """One timer for all calls of a worker; it rests while there are none."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, buffers: Buffers | None = None) -> None:
         self.loop = loop
         self.pools: set[Pool] = set()
         self.heads: Heads[ResponseHead] = Heads()
         """Known heads of answers, from whichever backend: one bound for a worker, however many pools it has."""
+        self.buffers = buffers or Buffers()
+        """Room for the answers that are kept until they are whole, in common with what clients send."""
         self.now = loop.time()
         self.armed = False
         self._prune()
@@ -87,6 +90,7 @@ class Pool:
         self._address = address or origin.host
         self.max_body = max_body
         self.heads = sweeper.heads
+        self.buffers = sweeper.buffers
         self._name = name
         self.connect_timeout = 5.0
         self.max_connections = 0

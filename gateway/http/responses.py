@@ -10,9 +10,10 @@ from collections.abc import Callable
 
 import httptools
 
-from gateway.errors import UpstreamProtocolError
+from gateway.errors import BuffersFull, GatewayError, UpstreamProtocolError
 from gateway.message import Headers, Response
 
+from .buffers import UNCOUNTED, Buffers, Claim
 from .heads import Heads, ResponseHead, response_head
 from .wire import NO_BODY, NOT_RETURNED, extended, joined, nominated
 
@@ -37,6 +38,8 @@ class ResponseReader:
 
     __slots__ = (
         "_body",
+        "_buffers",
+        "_claim",
         "_head_only",
         "_headers",
         "_heads",
@@ -56,11 +59,18 @@ class ResponseReader:
         "until_close",
     )
 
-    def __init__(self, max_body: int, heads: Heads[ResponseHead], may_pass: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        max_body: int,
+        heads: Heads[ResponseHead],
+        may_pass: Callable[[], bool] = lambda: False,
+        buffers: Buffers | None = None,
+    ) -> None:
         """``may_pass``: asked with the head of an answer whether it may be passed on before it is whole."""
         self._max_body = max_body
         self._heads = heads
         self._may_pass = may_pass
+        self._buffers = buffers or Buffers()
         self._parser = httptools.HttpResponseParser(self)
         self._forget()
         self.expect(head_only=False)
@@ -80,6 +90,7 @@ class ResponseReader:
         """What parsing leaves behind. Most answers are not parsed: their head is known."""
         self._headers: Headers = []
         self._body: bytes | bytearray = b""
+        self._claim: Claim | None = None
         self._held = b""
         self._status = 0
         self._wire = 0
@@ -93,7 +104,7 @@ class ResponseReader:
         """Bytes of the body, where ``passing`` and the head says so."""
 
     def feed(self, data: bytes) -> None:
-        """Take what the backend sent. Raises UpstreamProtocolError."""
+        """Take what the backend sent. Raises UpstreamProtocolError and BuffersFull."""
         self.started = True
         if self._wire or self._held or self._head_only:
             self._parse(data)
@@ -153,11 +164,9 @@ class ResponseReader:
         return b""
 
     @staticmethod
-    def _failure(error: Exception) -> UpstreamProtocolError:
+    def _failure(error: Exception) -> GatewayError:
         cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
-        return (
-            cause if isinstance(cause, UpstreamProtocolError) else UpstreamProtocolError(f"malformed answer: {error}")
-        )
+        return cause if isinstance(cause, GatewayError) else UpstreamProtocolError(f"malformed answer: {error}")
 
     def end(self) -> None:
         """The backend has sent all it will send: complete an answer that was waiting for just that."""
@@ -168,6 +177,7 @@ class ResponseReader:
     def close(self) -> None:
         """No more will come. Reader and parser know each other; parted, they need no garbage collection."""
         del self._parser, self._may_pass
+        self._claim = None
 
     # llhttp calls these.
 
@@ -197,13 +207,21 @@ class ResponseReader:
         self._check_head(status)
 
     def on_body(self, chunk: bytes) -> None:
-        body = self._body
+        size = len(self._body) + len(chunk)
         if self.response is not None:
             self.persistent = False
-        elif len(body) + len(chunk) > self._max_body and not self.passing:
+            return
+        if (size > UNCOUNTED or size > self._max_body) and not self.passing:
+            self._check_growth(size)
+        self._body = extended(self._body, chunk)
+
+    def _check_growth(self, size: int) -> None:
+        if size > self._max_body:
             raise UpstreamProtocolError(f"the answer exceeds {self._max_body} bytes")
-        else:
-            self._body = extended(body, chunk)
+        if self._claim is None:
+            self._claim = Claim(self._buffers)
+        if not self._claim.grow(size):
+            raise BuffersFull("too many bytes of bodies are in flight", retry_after=1)
 
     def on_message_complete(self) -> None:
         if self.response is not None:
@@ -257,6 +275,8 @@ class ResponseReader:
             self.length = length
         elif length > self._max_body:
             raise UpstreamProtocolError(f"the answer of {length} bytes exceeds {self._max_body} bytes")
+        elif not self._buffers.fits(length):
+            raise BuffersFull(f"too many bytes of bodies are in flight for {length} more", retry_after=1)
 
     def _complete_head(self, length: bytes | None) -> None:
         """The answer to HEAD ends here; llhttp, and many a backend, think that the body it announces follows."""
@@ -266,7 +286,8 @@ class ResponseReader:
         self.persistent = self.persistent and length == b"0"
 
     def _complete(self) -> None:
-        self.response = Response(self._status, self._headers, self.take())
+        self.response = Response(self._status, self._headers, self.take(), claim=self._claim)
+        self._claim = None
         self.passing = False
 
 
