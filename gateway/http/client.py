@@ -30,6 +30,7 @@ class ClientConnection(asyncio.Protocol):
     """Sends one request after the other to one backend."""
 
     __slots__ = (
+        "_paused",
         "_pool",
         "_reader",
         "_request",
@@ -48,6 +49,7 @@ class ClientConnection(asyncio.Protocol):
         self._waiter: asyncio.Future[Response] | None = None
         self._request: Request | None = None
         self._resendable = False
+        self._paused = False
         self._stream: Stream | None = None
         self.deadline = 0.0
         self.idle_since = 0.0
@@ -148,17 +150,25 @@ class ClientConnection(asyncio.Protocol):
     def pause(self) -> None:
         """Read no more, so that the backend stops too; as long as that lasts, nobody can blame it for silence."""
         self.deadline = inf
-        if self._transport is not None:
-            self._transport.pause_reading()
+        self._pause()
 
     def resume(self) -> None:
         self.deadline = self._pool.silent_until()
-        if self._transport is not None:
-            self._transport.resume_reading()
+        self._read_on()
 
     def cancel(self) -> None:
         self._stream = None
         self._drop()
+
+    def _pause(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _read_on(self) -> None:
+        if self._paused and self._transport is not None and not self._transport.is_closing():
+            self._paused = False
+            self._transport.resume_reading()
 
     def _may_stream(self) -> bool:
         return self._request is not None and self._request.streams
@@ -167,7 +177,6 @@ class ClientConnection(asyncio.Protocol):
         """Hand out the head of an answer; nothing more is read until somebody takes what follows."""
         waiter, self._waiter = self._waiter, None
         request, self._request = self._request, None
-        assert self._transport is not None
         if waiter is None or request is None or waiter.done():
             self._drop()
             return
@@ -177,7 +186,7 @@ class ClientConnection(asyncio.Protocol):
         response.stream = stream
         if piece := self._reader.take():
             stream.chunk(piece)
-        self._transport.pause_reading()
+        self._pause()
         waiter.set_result(response)
 
     def _pass_on(self, data: bytes) -> None:
@@ -202,6 +211,7 @@ class ClientConnection(asyncio.Protocol):
             stream.chunk(piece)
         if response is not None and self._stream is not None:  # else the piece made somebody give up
             self._stream = None
+            self._read_on()  # for the next answer; the client may have stopped this one in its last piece
             self._complete(response)
             stream.end()
 
