@@ -198,7 +198,7 @@ async def test_a_reload_lets_a_stream_end_where_it_began(serve: Serve, file: Pat
 
 async def test_what_became_of_each_stream_is_counted(streaming: Streaming) -> None:
     async with badserver() as server:
-        server.does(Events(2), Events(1, 0.01, then=Reset()), Events(1, then=Hang()))
+        server.does(Events(2, 0.05), Events(1, 0.01, then=Reset()), Events(1, then=Hang()))
         gateway = await streaming(server.url)
         async with connected(port(gateway)) as peer:
             await begun(peer)
