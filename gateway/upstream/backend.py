@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from math import inf
 from typing import Protocol
 
 from gateway.config.addresses import prefix
 from gateway.config.backend import Backend, Concurrency, LoadBalancer
 from gateway.http.origin import Origin
 from gateway.message import Request, Response
+from gateway.service import Service
 from gateway.telemetry.metrics import Registry
 
 from .adaptive import Adaptive
@@ -36,7 +38,7 @@ class Connections(Protocol):
     max_connections: int
 
     def __call__(self, request: Request, /) -> Awaitable[Response]: ...
-    async def reachable(self) -> bool: ...
+    async def reach(self) -> bool: ...
 
 
 class Upstream:
@@ -62,6 +64,7 @@ class Upstream:
         self._registry = registry
         self._workers = workers
         self._config: Backend | None = None
+        self._patience = inf
         self._loop = loop
         self._connections: dict[Endpoint, Connections] = {}
         self._balance: tuple[LoadBalancer, Picker, tuple[Watch, ...]] | None = None
@@ -99,6 +102,7 @@ class Upstream:
         if config == self._config:
             return
         self._config = config
+        self._patience = config.timeouts.request or inf
         for connections in self._connections.values():
             self._fit(connections)
         self._check(config)
@@ -174,7 +178,7 @@ class Upstream:
     def _make(self, origin: Origin, address: str) -> Endpoint:
         connections = self._connect(origin, address)
         self._fit(connections)
-        endpoint = Endpoint(origin, connections, address)
+        endpoint = Endpoint(origin, self._timed(connections), address)
         self._connections[endpoint] = connections
         return endpoint
 
@@ -183,6 +187,15 @@ class Upstream:
             breaker = self._config.circuit_breaker
             connections.connect_timeout = self._config.timeouts.connect
             connections.max_connections = self._part(breaker.max_connections) if breaker else 0
+
+    def _timed(self, connections: Connections) -> Service:
+        """The backend's own time limit, which begins when a call is sent: not while it waits to be."""
+
+        def call(request: Request) -> Awaitable[Response]:
+            latest = self._loop.time() + self._patience
+            return connections(request if request.deadline <= latest else request.derive(latest))
+
+        return call
 
     def _drop(self, endpoint: Endpoint) -> None:
         del self._connections[endpoint]
@@ -196,7 +209,7 @@ class Upstream:
 
     async def _reach(self, endpoint: Endpoint) -> bool:
         connections = self._connections.get(endpoint)
-        return connections is not None and await connections.reachable()
+        return connections is not None and await connections.reach()
 
 
 def _affinity(request: Request) -> bytes | None:

@@ -14,7 +14,14 @@ from functools import partial
 from math import inf
 from time import perf_counter
 
-from gateway.errors import GatewayError, NoHealthyUpstream, QueueTimeout, UpstreamConnectFailure, UpstreamOverflow
+from gateway.errors import (
+    GatewayError,
+    NoHealthyUpstream,
+    QueueTimeout,
+    UpstreamConnectFailure,
+    UpstreamOverflow,
+    UpstreamTimeout,
+)
 from gateway.message import Request, Response
 from gateway.telemetry.metrics import Registry
 
@@ -91,8 +98,9 @@ class Cluster:
                     return answer
                 except GatewayError as error:
                     if not self._holds(endpoint, error):
-                        for watch in self._watches:
-                            watch(endpoint, None, error, self._clock() - started)
+                        if not (request.hurried and isinstance(error, UpstreamTimeout)):
+                            for watch in self._watches:
+                                watch(endpoint, None, error, self._clock() - started)
                         raise
                 finally:  # after the watches: whoever is let in now must see what they have decided
                     self._leave(endpoint)
