@@ -367,7 +367,7 @@ async def test_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
                 await port.post("/", b'{"slow":1}')
             gateway.signal(signal.SIGTERM)
             await gateway.logs(" draining ")
-            while (ready := await port.get("/readyz")).status == 200:
+            while (ready := await port.get("/readyz")).status == 200:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)  # until every worker has heard of it
             assert (ready.status, ready.body) == (503, b"shutting down\n")
             assert (await port.post("/", b'{"unmet":1}')).status == 200
