@@ -209,7 +209,12 @@ class Upstream:
 
     async def _reach(self, endpoint: Endpoint) -> bool:
         connections = self._connections.get(endpoint)
-        return connections is not None and await connections.reach()
+        if connections is None:
+            return False
+        reached = await connections.reach()
+        if not reached:  # a model server that was scaled to zero comes up at another address
+            self._names.doubt(endpoint.origin.host)
+        return reached
 
 
 def _affinity(request: Request) -> bytes | None:
