@@ -35,6 +35,7 @@ from .layers.retry import retry, retry_budget
 from .leases import Lease, Leases
 from .service import Layer, Service, stack
 from .telemetry.metrics import Registry
+from .upstream.cluster import Cluster
 from .upstream.line import always_there
 from .upstream.names import is_name
 
@@ -105,10 +106,12 @@ class _Compiler:
         allowed, added = rules(graph.compat, server.headers, graph.headers, backend.headers)
         kserve = graph.compat == "kserve"
         by = backend.load_balancer.consistent_hash
+        # A call that may have to wait for an endpoint has its time limit from when it gets one (upstream/backend.py).
+        patience = inf if isinstance(service, Cluster) else backend.timeouts.request or inf
         return stack(
             observe_backend(self._registry, name),
             affinity(by) if by else None,
-            forward(allowed, added, address, backend.timeouts.request or inf, tell_time=not kserve, streams=streams),
+            forward(allowed, added, address, patience, tell_time=not kserve, streams=streams),
             forwarded(server.trusted_proxies) if allowed[b"x-forwarded-for"] and not kserve else None,
             ContentTypeJson if kserve else None,
             *self._again(name, backend, kserve),

@@ -245,6 +245,10 @@ class Pool:
             return True
         if self._sweeper.loop.time() < self._unreachable_until:
             return False
+        return await self.reach()
+
+    async def reach(self) -> bool:
+        """Whether the backend accepts a connection just now."""
         if self._reaching is None:
             self._reaching = spawn(self._reach(), f"reach {self.origin}")
         return await asyncio.shield(self._reaching)

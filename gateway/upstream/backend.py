@@ -15,6 +15,7 @@ from gateway.config.addresses import prefix
 from gateway.config.backend import Backend, Concurrency, LoadBalancer
 from gateway.http.origin import Origin
 from gateway.message import Request, Response
+from gateway.service import Service
 from gateway.telemetry.metrics import Registry
 
 from .adaptive import Adaptive
@@ -39,7 +40,7 @@ class Connections(Protocol):
     silence: float
 
     def __call__(self, request: Request, /) -> Awaitable[Response]: ...
-    async def reachable(self) -> bool: ...
+    async def reach(self) -> bool: ...
 
 
 class Upstream:
@@ -65,6 +66,7 @@ class Upstream:
         self._registry = registry
         self._workers = workers
         self._config: Backend | None = None
+        self._patience = inf
         self._loop = loop
         self._connections: dict[Endpoint, Connections] = {}
         self._balance: tuple[LoadBalancer, Picker, tuple[Watch, ...]] | None = None
@@ -102,6 +104,7 @@ class Upstream:
         if config == self._config:
             return
         self._config = config
+        self._patience = config.timeouts.request or inf
         for connections in self._connections.values():
             self._fit(connections)
         self._check(config)
@@ -177,7 +180,7 @@ class Upstream:
     def _make(self, origin: Origin, address: str) -> Endpoint:
         connections = self._connect(origin, address)
         self._fit(connections)
-        endpoint = Endpoint(origin, connections, address)
+        endpoint = Endpoint(origin, self._timed(connections), address)
         self._connections[endpoint] = connections
         return endpoint
 
@@ -189,6 +192,15 @@ class Upstream:
             connections.first_byte = timeouts.first_byte
             connections.silence = timeouts.idle or inf
             connections.max_connections = self._part(breaker.max_connections) if breaker else 0
+
+    def _timed(self, connections: Connections) -> Service:
+        """The backend's own time limit, which begins when a call is sent: not while it waits to be."""
+
+        def call(request: Request) -> Awaitable[Response]:
+            latest = self._loop.time() + self._patience
+            return connections(request if request.deadline <= latest else request.derive(latest))
+
+        return call
 
     def _drop(self, endpoint: Endpoint) -> None:
         del self._connections[endpoint]
@@ -202,7 +214,12 @@ class Upstream:
 
     async def _reach(self, endpoint: Endpoint) -> bool:
         connections = self._connections.get(endpoint)
-        return connections is not None and await connections.reachable()
+        if connections is None:
+            return False
+        reached = await connections.reach()
+        if not reached:  # a model server that was scaled to zero comes up at another address
+            self._names.doubt(endpoint.origin.host)
+        return reached
 
 
 def _affinity(request: Request) -> bytes | None:

@@ -21,6 +21,7 @@ from gateway.errors import (
     QueueTimeout,
     UpstreamConnectFailure,
     UpstreamOverflow,
+    UpstreamTimeout,
 )
 from gateway.message import Request, Response
 from gateway.stream import Stream
@@ -102,8 +103,9 @@ class Cluster:
                     return answer
                 except GatewayError as error:
                     if not self._holds(endpoint, error):
-                        for watch in self._watches:
-                            watch(endpoint, None, error, self._clock() - started)
+                        if not (request.hurried and isinstance(error, UpstreamTimeout)):
+                            for watch in self._watches:
+                                watch(endpoint, None, error, self._clock() - started)
                         raise
                 finally:  # after the watches: whoever is let in now must see what they have decided
                     self._leave(endpoint)

@@ -79,26 +79,13 @@ def test_duplicates_name_both_places(errors: Errors) -> None:
 
 
 def test_a_missing_key_is_named(errors: Errors) -> None:
-    assert errors("backends:\n  a: {}\n  b:\n") == [
-        "2:3: backends.a.url: the key 'url' is missing",
-        "3:5: backends.b.url: the key 'url' is missing",
+    assert errors("graphs:\n  a: {}\n  b:\n") == [
+        "2:3: graphs.a.nodes: the key 'nodes' is missing",
+        "3:5: graphs.b.nodes: the key 'nodes' is missing",
     ]
 
 
-@pytest.mark.parametrize(
-    "key",
-    [
-        "healthCheck",
-        "outlierDetection",
-        "circuitBreaker",
-        "concurrency",
-        "retry",
-        "hedge",
-        "batch",
-        "loadBalancer",
-        "endpoints",
-    ],
-)
+@pytest.mark.parametrize("key", ["batch", "mirror", "rateLimit"])
 def test_features_of_other_releases_are_unknown(errors: Errors, key: str) -> None:
     (error,) = errors(f"backends:\n  a:\n    url: http://a\n    {key}: {{}}\n")
     assert error == f"4:5: backends.a.{key}: unknown key"

@@ -5,6 +5,7 @@ Expected: kserve/kserve cmd/router/main.go and main_test.go, whose test each sce
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import logging
 import signal
@@ -366,7 +367,8 @@ async def test_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
                 await port.post("/", b'{"slow":1}')
             gateway.signal(signal.SIGTERM)
             await gateway.logs(" draining ")
-            ready = await port.get("/readyz")
+            while (ready := await port.get("/readyz")).status == 200:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)  # until every worker has heard of it
             assert (ready.status, ready.body) == (503, b"shutting down\n")
             assert (await port.post("/", b'{"unmet":1}')).status == 200
             gateway.signal(signal.SIGTERM)

@@ -33,6 +33,12 @@ class ToyApp:
     async def __call__(self, request: Request) -> Response:
         return Response(200, [], f"{os.getpid()} {self.graph}".encode())
 
+    async def open(self) -> None:
+        pass
+
+    def begin(self) -> None:
+        pass
+
     async def retire(self) -> None:
         pass
 

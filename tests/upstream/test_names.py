@@ -95,10 +95,10 @@ async def test_an_address_or_a_socket_is_not_looked_up() -> None:
 
 
 @virtual
-async def test_a_socket_is_not_taken_for_localhost() -> None:
+async def test_neither_a_socket_nor_this_machine_is_looked_up() -> None:
     backend = Backend(Resolver(localhost=["127.0.0.1", "::1"]), "unix:/run/m.sock", "http://localhost:1")
     await backend.names.start()
-    assert backend.shown == ["unix:/run/m.sock", "http://localhost:1 (127.0.0.1)", "http://localhost:1 (::1)"]
+    assert backend.shown == ["unix:/run/m.sock", "http://localhost:1"]
 
 
 @virtual
@@ -215,6 +215,23 @@ async def test_the_start_waits_for_the_first_answers_but_not_long(delay: float, 
 
 
 @virtual
+async def test_a_name_in_doubt_is_looked_up_soon_but_once_a_second_at_most() -> None:
+    resolver = Resolver(model=["10.0.0.1"])
+    backend = Backend(resolver, "http://model:1", "http://10.0.0.9:1")
+    await backend.names.start()
+    await asyncio.sleep(0.3)
+    backend.names.doubt("model")
+    backend.names.doubt("10.0.0.9")
+    await asyncio.sleep(5.0)
+    resolver.zone["model"] = ["10.0.0.2"]
+    backend.names.doubt("model")
+    await asyncio.sleep(0.1)
+    assert backend.shown == ["http://model:1 (10.0.0.2)", "http://10.0.0.9:1"]
+    await asyncio.sleep(50.0)
+    assert resolver.times("model") == [0.0, 1.0, 5.3, 35.3]
+
+
+@virtual
 async def test_not_too_many_addresses(caplog: pytest.LogCaptureFixture) -> None:
     many = [f"10.0.{at >> 8}.{at & 255}" for at in range(MOST + 1)]
     backend = Backend(Resolver(model=many, fine=many[:MOST]), "http://model:1", "http://fine:1")
@@ -247,7 +264,8 @@ async def test_repr_tells_the_endpoints() -> None:
 
 
 async def test_a_loops_own_lookup_fits() -> None:
-    backend = Backend(asyncio.get_running_loop().getaddrinfo, "http://localhost:1")
+    loop = asyncio.get_running_loop()
+    backend = Backend(lambda _, port, **how: loop.getaddrinfo("localhost", port, **how), "http://model:1")
     await backend.names.start()
     backend.names.close()
     assert backend.endpoints, "localhost has an address without any network"
