@@ -21,6 +21,9 @@ REFERENCES = ("haproxy", "aiohttp_proxy", "floor")
 
 REQUEST_ID = ("x-request-id", "0f8fad5b-d9cb-469f-a165-70867728950e")
 VIA = ("x-forwarded-for", "192.0.2.1")
+RETRY: dict[str, object] = {"retry": {"retryOn": ["connect-failure", "reset", "gateway-error", "429"]}}
+LIMITS: dict[str, object] = {"circuitBreaker": {}, "concurrency": {"limit": 1000}}
+HEALTH: dict[str, object] = {"healthCheck": {"path": "/", "expectedStatuses": [200, 405]}, "outlierDetection": {}}
 FORWARDED = {"headers": {"propagate": ["^x-forwarded-for$"]}}
 
 CONNECTIONS = tuple(
@@ -71,6 +74,13 @@ FEATURES = Throughput(
         Entry("a new traceparent each", setup=Setup(graphs.pass_through), traffic=Traffic(fresh_heads=True)),
         Entry("TLS on the listener", setup=Setup(graphs.pass_through, tls=True)),
         Entry("x-forwarded-for", setup=Setup(graphs.pass_through, server=FORWARDED), traffic=Traffic(headers=(VIA,))),
+        Entry("retry on any failure", setup=Setup(graphs.pass_through, backend=RETRY)),
+        Entry("breaker, limit, queue", setup=Setup(graphs.pass_through, backend=LIMITS)),
+        Entry("health checks, ejection", setup=Setup(graphs.pass_through, backend=HEALTH)),
+        Entry("hedge", setup=Setup(graphs.pass_through, backend={"hedge": {"after": "1s"}})),
+        Entry(
+            "all four", setup=Setup(graphs.pass_through, backend=RETRY | LIMITS | HEALTH | {"hedge": {"after": "1s"}})
+        ),
         Entry("maxInFlight", setup=Setup(graphs.pass_through, server={"limits": {"maxInFlight": 10_000}})),
     ),
     ("bare",),

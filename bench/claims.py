@@ -67,10 +67,10 @@ CLAIMS = (
         over=("graph-size", "10 nodes", "cpu_us"),
     ),
     Claim(
-        "added p99 at half the gateway's capacity x haproxy's",
+        "added p99, each at half of its own capacity, x haproxy's",
         ("latency", "gateway at 50 % of its own", "added_p99_ms"),
         at_most=2,
-        over=("latency", "haproxy at 50 % of gateway", "added_p99_ms"),
+        over=("latency", "haproxy at 50 % of its own", "added_p99_ms"),
     ),
     Claim("an idle worker (RSS)", ("memory", "idle worker", "rss_mib"), at_most=60, unit=" MiB"),
     Claim("an idle client connection", ("memory", "idle connection", "kib_each"), at_most=12, unit=" KiB"),

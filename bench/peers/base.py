@@ -22,6 +22,8 @@ class Setup:
     server: Mapping[str, object] = field(default_factory=dict)
     """Keys of ``server`` besides the listener."""
     workers: int = 1
+    backend: Mapping[str, object] = field(default_factory=dict)
+    """Keys of each backend besides where it is."""
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class Gateway(Peer):
             "server": server,
             "admin": {"listen": f"unix:{work.directory}/admin.sock"},
             "backends": {
-                f"b{number}": {"url": f"http://127.0.0.1:{port}", "model": "iris"}
+                f"b{number}": {"url": f"http://127.0.0.1:{port}", "model": "iris", **setup.backend}
                 for number, (port, _) in enumerate(work.backends)
             },
             "graphs": {"iris": graph},
