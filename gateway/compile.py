@@ -35,7 +35,6 @@ from .layers.retry import retry, retry_budget
 from .leases import Lease, Leases
 from .service import Layer, Service, stack
 from .telemetry.metrics import Registry
-from .upstream.cluster import Cluster
 from .upstream.line import always_there
 from .upstream.names import is_name
 
@@ -100,7 +99,7 @@ class _Compiler:
         kserve = graph.compat == "kserve"
         by = backend.load_balancer.consistent_hash
         # A call that may have to wait for an endpoint has its time limit from when it gets one (upstream/backend.py).
-        patience = inf if isinstance(service, Cluster) else backend.timeouts.request or inf
+        patience = inf if backend.queues and not kserve else backend.timeouts.request or inf
         return stack(
             observe_backend(self._registry, name),
             affinity(by) if by else None,

@@ -112,10 +112,10 @@ class OutlierDetection(Mapping, frozen=True, kw_only=True):
 
 
 class CircuitBreaker(Mapping, frozen=True, kw_only=True):
-    """Caps for a backend, all endpoints of a worker together; beyond them 503 at once."""
+    """Caps for a backend, all workers together; beyond them 503 at once."""
 
-    max_connections: Annotated[Positive, Meta(description="Open connections.")] = 1024
-    max_requests: Annotated[Positive, Meta(description="Calls under way or queued.")] = 1024
+    max_connections: Annotated[Positive, Meta(description="Open connections to each endpoint.")] = 1024
+    max_requests: Annotated[Positive, Meta(description="Calls under way or queued, of all endpoints.")] = 1024
 
 
 class Concurrency(Mapping, frozen=True, kw_only=True):
@@ -264,3 +264,8 @@ class Backend(Mapping, frozen=True, kw_only=True):
     def urls(self) -> tuple[str, ...]:
         """Where it is; the first one speaks for all where only scheme and path matter."""
         return self.endpoints if self.url is None else (self.url,)
+
+    @property
+    def queues(self) -> bool:
+        """Whether a call may have to wait before it is sent."""
+        return self.concurrency is not None or self.hold > 0

@@ -14,6 +14,7 @@ from typing import Protocol
 from gateway.config.addresses import prefix
 from gateway.config.backend import Backend, Concurrency, LoadBalancer
 from gateway.http.origin import Origin
+from gateway.layers.attempt import attempt, count
 from gateway.message import Request, Response
 from gateway.service import Service
 from gateway.telemetry.metrics import Registry
@@ -38,6 +39,7 @@ class Connections(Protocol):
     max_connections: int
 
     def __call__(self, request: Request, /) -> Awaitable[Response]: ...
+    async def reachable(self) -> bool: ...
     async def reach(self) -> bool: ...
 
 
@@ -64,7 +66,7 @@ class Upstream:
         self._registry = registry
         self._workers = workers
         self._config: Backend | None = None
-        self._patience = inf
+        self._patience: float | None = None
         self._loop = loop
         self._connections: dict[Endpoint, Connections] = {}
         self._balance: tuple[LoadBalancer, Picker, tuple[Watch, ...]] | None = None
@@ -102,7 +104,7 @@ class Upstream:
         if config == self._config:
             return
         self._config = config
-        self._patience = config.timeouts.request or inf
+        self._patience = (config.timeouts.request or inf) if config.queues else None
         for connections in self._connections.values():
             self._fit(connections)
         self._check(config)
@@ -189,11 +191,13 @@ class Upstream:
             connections.max_connections = self._part(breaker.max_connections) if breaker else 0
 
     def _timed(self, connections: Connections) -> Service:
-        """The backend's own time limit, which begins when a call is sent: not while it waits to be."""
+        """The time limit of a backend for which calls may have to wait: it begins when they are sent."""
 
         def call(request: Request) -> Awaitable[Response]:
-            latest = self._loop.time() + self._patience
-            return connections(request if request.deadline <= latest else request.derive(latest))
+            if self._patience is None:
+                return connections(request)
+            now = self._loop.time()
+            return connections(attempt(request, count(request), now, min(request.deadline, now + self._patience)))
 
         return call
 
@@ -209,7 +213,10 @@ class Upstream:
 
     async def _reach(self, endpoint: Endpoint) -> bool:
         connections = self._connections.get(endpoint)
-        return connections is not None and await connections.reach()
+        if connections is None:
+            return False
+        # An open connection tells enough, unless one has failed since.
+        return await (connections.reachable() if endpoint.reachable else connections.reach())
 
 
 def _affinity(request: Request) -> bytes | None:
