@@ -27,7 +27,6 @@ from gateway.config.backend import (
 )
 from gateway.config.schema import Backend, Config, Graph, Node, Step
 from gateway.http.origin import split
-from gateway.telemetry.metrics import read
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.pick import ConsistentHash as Picker
 from gateway.upstream.pick import header_key
@@ -49,6 +48,7 @@ from tests.support.behaviours import (
     busy,
     twice,
 )
+from tests.support.counted import total, until
 from tests.support.loopback import Answer as Got
 from tests.support.loopback import Call, Running, serving, stub
 from tests.support.service import MockService, ask
@@ -196,9 +196,7 @@ class Cell:
             await asyncio.sleep(0.005)
 
     def total(self, name: str, **labels: str) -> float:
-        """The sum of a metric's series with those labels among theirs."""
-        found = read(self.gateway.registry.segment)
-        return sum(cells[0] for one, cells in found if one.name == name and set(labels.values()) <= set(one.labels))
+        return total(self.gateway.registry, name, **labels)
 
     @property
     def heard(self) -> int:
@@ -279,11 +277,8 @@ async def check_connections(cell: Cell) -> None:
     pools = cell.gateway.leases.sweeper.pools
     assert not [pool for pool in pools if pool.busy]
     idle = sum(len(pool.idle) for pool in pools if pool.describe()["backend"] == "bad")
-    async with asyncio.timeout(5.0):
-        while cell.total("gateway_upstream_connections", backend="bad") != idle:  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
-        while len(cell.server.lines) + len(cell.spare.lines) != idle:  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
+    await until(lambda: cell.total("gateway_upstream_connections", backend="bad") == idle)
+    await until(lambda: len(cell.server.lines) + len(cell.spare.lines) == idle)
 
 
 @pytest.mark.parametrize("streaming", STREAMING)
