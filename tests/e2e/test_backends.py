@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Awaitable, Iterable
 from contextlib import AsyncExitStack
@@ -18,6 +19,7 @@ from aiohttp import web
 from gateway.config import schema
 from gateway.config.backend import (
     Backend,
+    BackendTimeouts,
     CircuitBreaker,
     Concurrency,
     ConsistentHash,
@@ -317,6 +319,52 @@ async def test_nobody_is_held_for_ever() -> None:
         assert is_error(answer, 503, "no_healthy_upstream")
         assert 0.15 < time.monotonic() - began < 1.5
         assert counted(gateway, "gateway_queue_dropped_total", reason="timeout") == 1
+
+
+def told(call: Call) -> bytes:
+    """How many milliseconds it was told that it has."""
+    return call.all("x-request-timeout-ms")[0].encode()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"load_balancer": IN_TURN}, {"concurrency": Concurrency(limit=1)}],
+    ids=["as it comes", "in a cluster", "with a queue"],
+)
+async def test_a_model_server_has_the_time_that_it_is_told(options: dict[str, Any]) -> None:
+    async with stub(told) as model:
+        limited = config([model.url], timeouts=BackendTimeouts(request=0.5), **options)
+        async with serving(limited) as gateway:
+            assert 400 < int((await gateway.post(PREDICT)).body) <= 500
+
+
+@pytest.mark.parametrize("options", [{"load_balancer": IN_TURN}, {"concurrency": Concurrency(limit=1)}])
+async def test_the_time_of_a_backend_that_is_slower(options: dict[str, Any]) -> None:
+    async with stub(after(0.15)) as model:
+        limited = config([model.url], timeouts=BackendTimeouts(request=0.2), **options)
+        async with serving(limited) as gateway:
+            answers = await all_of(gateway.post(PREDICT) for _ in range(3))  # the last one takes 0.45 s with a queue
+        assert [one.status for one in answers] == [200] * 3
+        limited = config([model.url], timeouts=BackendTimeouts(request=0.05), **options)
+        async with serving(limited) as gateway:
+            assert is_error(await gateway.post(PREDICT), 504, "upstream_timeout")
+
+
+async def test_graphs_that_call_the_same_service_have_a_patience_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def getaddrinfo(*_: object, **__: object) -> list[tuple[object, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
+
+    async with stub(after(0.2)) as model:
+        url = model.url.replace("127.0.0.1", "model.invalid")
+        root = Node(router_type="Sequence", steps=(Step(service_url=url),))
+        graphs = {
+            "hasty": Graph(nodes={"root": root}, service_timeout=0.05),
+            "patient": Graph(nodes={"root": root}, service_timeout=5.0),
+        }
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+        async with serving(Config(graphs=graphs)) as gateway:
+            assert is_error(await gateway.post("/v1/models/hasty:predict"), 504, "upstream_timeout")
+            assert (await gateway.post("/v1/models/patient:predict")).status == 200
 
 
 # Second attempts.
