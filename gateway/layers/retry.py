@@ -81,17 +81,16 @@ class Retry:
     async def _from_first(self, request: Request) -> Response:
         tried: list[Endpoint] = []
         first = request if self._patience == inf else self._attempt(request, 1)
-        return await self._settled(request, first, await self._end(first, tried), tried)
+        return await self._settled(request, await self._end(first, tried), tried)
 
-    async def _settled(self, request: Request, sent: Request, end: End, tried: list[Endpoint]) -> Response:
-        """What the caller gets, once the first call, ``sent``, has come to ``end``."""
+    async def _settled(self, request: Request, end: End, tried: list[Endpoint]) -> Response:
+        """What the caller gets, once the first call has come to ``end``."""
         number = 1
         try:
-            while number < self._policy.attempts and (pause := self._pause(request, sent, end, number)) is not None:
+            while number < self._policy.attempts and (pause := self._pause(request, end, number)) is not None:
                 await sleep(pause)
                 number += 1
-                sent = self._attempt(request, number)
-                end = await self._end(sent, tried)
+                end = await self._end(self._attempt(request, number), tried)
             if isinstance(end, GatewayError):
                 raise end
             if number > 1 and end.status < 500 and self._conditions.of_answer(end) is None:
@@ -110,9 +109,9 @@ class Retry:
         now = self._clock()
         return attempt(request, number, now, min(request.deadline, now + self._patience))
 
-    def _pause(self, request: Request, sent: Request, end: End, number: int) -> float | None:
+    def _pause(self, request: Request, end: End, number: int) -> float | None:
         """Seconds until the next call, which is counted herewith; None: there is to be none."""
-        reason = self._conditions.met(end, request, sent.deadline < request.deadline)
+        reason = self._conditions.met(end, request, self._clock() < request.deadline)
         if reason is None:
             return None
         backoff = self._policy.backoff
@@ -139,7 +138,7 @@ class Redial(Retry):
         try:
             call = self._call(request, tried)
         except GatewayError as error:
-            return self._settled(request, request, error, tried)
+            return self._settled(request, error, tried)
         # A plain Future is an answer that is on its way: whatever must connect first is a coroutine or a Task.
         return call if type(call) is Future else self._watched(request, call, tried)
 
@@ -149,7 +148,7 @@ class Redial(Retry):
         except UpstreamConnectFailure as error:
             end = error
         try:
-            return await self._settled(request, request, end, tried)
+            return await self._settled(request, end, tried)
         finally:
             del end
 

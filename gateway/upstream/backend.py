@@ -104,7 +104,7 @@ class Upstream:
         if config == self._config:
             return
         self._config = config
-        self._patience = (config.timeouts.request or inf) if config.queues else None
+        self._patience = _patience(config) if config.queues else None
         for connections in self._connections.values():
             self._fit(connections)
         self._check(config)
@@ -191,7 +191,7 @@ class Upstream:
             connections.max_connections = self._part(breaker.max_connections) if breaker else 0
 
     def _timed(self, connections: Connections) -> Service:
-        """The time limit of a backend for which calls may have to wait: it begins when they are sent."""
+        """The time limits of a backend for which calls may have to wait: they begin when a call is sent."""
 
         def call(request: Request) -> Awaitable[Response]:
             if self._patience is None:
@@ -217,6 +217,11 @@ class Upstream:
             return False
         # An open connection tells enough, unless one has failed since.
         return await (connections.reachable() if endpoint.reachable else connections.reach())
+
+
+def _patience(config: Backend) -> float:
+    """Seconds for one call."""
+    return min(config.timeouts.request or inf, config.retry.per_try_timeout or inf)
 
 
 def _affinity(request: Request) -> bytes | None:

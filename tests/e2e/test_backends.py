@@ -312,6 +312,27 @@ async def test_requests_are_held_until_the_model_server_is_up() -> None:
         assert len(model.requests) == 200
 
 
+async def test_what_is_held_waits_longer_than_one_attempt_may_take() -> None:
+    again = Retry(attempts=2, retry_on=("timeout",), per_try_timeout=0.2)
+    async with badserver(up=False) as model, serving(config([model.url], hold=20.0, retry=again)) as gateway:
+        model.does(Hang())
+        call = asyncio.create_task(gateway.post(PREDICT))
+        await asyncio.sleep(0.4)
+        assert not call.done()
+        await model.up()
+        assert (await call).status == 200  # at the second attempt, since the first was too slow
+        assert counted(gateway, "gateway_upstream_retries_total", reason="timeout") == 1
+
+
+async def test_who_waits_in_the_queue_has_not_begun_an_attempt() -> None:
+    again = Retry(attempts=2, retry_on=("timeout",), per_try_timeout=0.2)
+    async with stub(after(0.15)) as model:
+        limited = config([model.url], concurrency=Concurrency(limit=1), retry=again)
+        async with serving(limited) as gateway:
+            assert [one.status for one in await all_of(gateway.post(PREDICT) for _ in range(3))] == [200] * 3
+            assert len(model.calls) == 3
+
+
 async def test_nobody_is_held_for_ever() -> None:
     async with serving(config([closed_port()], hold=0.2)) as gateway:
         began = time.monotonic()

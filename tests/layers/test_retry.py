@@ -203,11 +203,18 @@ async def test_an_attempt_has_its_own_time_within_the_whole() -> None:
 def test_an_attempt_that_had_all_the_time_there_was_is_the_last(patience: float) -> None:
     @virtual
     async def scenario() -> None:
-        tried = Tried(MockService().fails(UpstreamTimeout(), after=1.0), per_try_timeout=patience)
+        tried = Tried(MockService().fails(UpstreamTimeout(), after=2.0), per_try_timeout=patience)
         with pytest.raises(UpstreamTimeout):
             await tried.call(ask(deadline=2.0))
 
     scenario()
+
+
+@virtual
+async def test_a_call_that_a_limit_further_in_cut_short_leaves_time_for_another() -> None:
+    tried = Tried(MockService().fails(UpstreamTimeout(), after=1.0).answers(b"[1]"))
+    assert (await tried.call(ask(deadline=2.0))).body == b"[1]"
+    assert tried.retries == {"timeout": 1.0}
 
 
 # The budget.

@@ -18,6 +18,7 @@ from gateway.config.backend import (
     HealthCheck,
     LoadBalancer,
     OutlierDetection,
+    Retry,
 )
 from gateway.errors import GatewayError, UpstreamConnectFailure, UpstreamOverflow, UpstreamReset
 from gateway.http.origin import Origin, split
@@ -280,6 +281,17 @@ async def test_the_time_limit_begins_when_a_call_is_sent() -> None:
     assert [one.deadline for one in sent] == [1.0, 1.5, 2.0]
     assert {one.stamp for one in sent} == {b"x-request-timeout-ms: 1000\r\n"}
     assert (request.deadline, request.stamp) == (10.0, b"x-request-timeout-ms: 10000\r\n")
+    scene.upstream.close()
+
+
+@pytest.mark.parametrize(("request_time", "per_try", "limit"), [(2.0, 0.0, 2.0), (2.0, 1.0, 1.0), (0.0, 1.0, 1.0)])
+@virtual
+async def test_the_time_of_one_attempt_begins_then_too(request_time: float, per_try: float, limit: float) -> None:
+    timeouts, again = BackendTimeouts(request=request_time), Retry(per_try_timeout=per_try)
+    scene = Scene(A, concurrency=Concurrency(limit=1), timeouts=timeouts, retry=again)
+    scene.always(answer(), after=0.5)
+    await asyncio.wait([scene.ask(ask(deadline=10.0)) for _ in range(2)])
+    assert [one.deadline for one in scene.each[0].requests] == [limit, limit + 0.5]
     scene.upstream.close()
 
 
