@@ -7,6 +7,7 @@ called, and forgets nothing that was learnt of it.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from math import inf
 from typing import Protocol
@@ -27,6 +28,8 @@ from .names import Names
 from .outlier import Outliers
 from .pick import Picker, balance
 from .settings import Settings
+
+log = logging.getLogger("gateway")
 
 MOST = 1000
 """Calls at once that an adaptive limit may find, where no limit bounds it."""
@@ -145,6 +148,9 @@ class Upstream:
         picker, watches = self._picker(config.load_balancer)
         limits = config.concurrency or Concurrency()
         breaker = config.circuit_breaker
+        if 0 < limits.limit < self._workers:
+            message = "backend %s: concurrency.limit is %d, but each of the %d workers has at least one call: use fewer"
+            log.warning(message, self.name, limits.limit, self._workers)
         return Settings(
             picker=picker,
             watches=(*watches, self._outliers) if self._outliers is not None else watches,

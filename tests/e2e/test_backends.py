@@ -469,6 +469,41 @@ async def test_something_else_stands_in_when_every_attempt_has_failed(
         assert len(broken.calls) == 3
 
 
+@pytest.mark.parametrize(
+    ("options", "heard"),
+    [
+        ({}, 1),
+        ({"load_balancer": IN_TURN}, 1),
+        ({"hedge": Hedge(after="20ms", budget_percent=100)}, 2),
+        ({"retry": Retry(attempts=9, retry_on=("timeout",), per_try_timeout=0.1)}, 2),
+        ({"concurrency": Concurrency(limit=1), "hedge": Hedge(after="20ms", budget_percent=100)}, 2),
+    ],
+    ids=["one endpoint", "several", "hedge", "retry", "queue"],
+)
+async def test_a_client_that_leaves_takes_everything_with_it(options: dict[str, Any], heard: int) -> None:
+    tasks = asyncio.all_tasks()
+    async with AsyncExitStack() as stack:
+        models = await servers(stack, 2 if options else 1)
+        for model in models:
+            model.does(always=Hang())
+        gateway = await stack.enter_async_context(serving(config((model.url for model in models), **options)))
+        call = asyncio.create_task(gateway.post(PREDICT))
+        await until(lambda: sum(len(model.requests) for model in models) >= heard)
+        call.cancel()
+        await until(lambda: counted(gateway, "gateway_requests_total", code="499") == 1)
+        await until(lambda: counted(gateway, "gateway_upstream_connections") == 0)
+        await until(lambda: not any(model.lines for model in models))
+        assert counted(gateway, "gateway_upstream_requests_total", code="cancelled") == 1
+        for gauge in ("gateway_requests_in_flight", "gateway_upstream_active_requests", "gateway_queue_depth"):
+            assert counted(gateway, gauge) == 0
+        for model in models:
+            model.does(always=Answer())
+        assert (await gateway.post(PREDICT)).status == 200
+    await asyncio.wait([call])
+    await asyncio.sleep(0.001)
+    assert asyncio.all_tasks() == tasks
+
+
 # Reloads of a real gateway.
 
 

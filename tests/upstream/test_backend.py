@@ -242,6 +242,18 @@ async def test_concurrency_is_divided_by_the_workers(workers: int, at_once: int,
     scene.upstream.close()
 
 
+@pytest.mark.parametrize(("limit", "told"), [(0, 0), (1, 1), (2, 0)])
+def test_a_limit_that_is_too_small_to_be_divided_is_told(
+    caplog: pytest.LogCaptureFixture, limit: int, told: int
+) -> None:
+    @virtual
+    async def scenario() -> None:
+        Scene(A, workers=2, concurrency=Concurrency(limit=limit)).upstream.close()
+
+    scenario()
+    assert [one.message.partition(",")[0] for one in caplog.records] == ["backend iris: concurrency.limit is 1"] * told
+
+
 @pytest.mark.parametrize(("workers", "most"), [(1, 5), (2, 3), (100, 1)])
 @virtual
 async def test_circuit_breakers_are_divided_by_the_workers(workers: int, most: int) -> None:
