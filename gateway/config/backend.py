@@ -115,7 +115,7 @@ class CircuitBreaker(Mapping, frozen=True, kw_only=True):
     """Caps for a backend, all workers together; beyond them 503 at once."""
 
     max_connections: Annotated[Positive, Meta(description="Open connections to each endpoint.")] = 1024
-    max_requests: Annotated[Positive, Meta(description="Calls under way or queued, of all endpoints.")] = 1024
+    max_requests: Annotated[Positive, Meta(description="Calls under way or queued, of all endpoints together.")] = 1024
 
 
 class Concurrency(Mapping, frozen=True, kw_only=True):

@@ -222,7 +222,10 @@ class Upstream:
         if connections is None:
             return False
         # An open connection tells enough, unless one has failed since.
-        return await (connections.reachable() if endpoint.reachable else connections.reach())
+        reached = await (connections.reachable() if endpoint.reachable else connections.reach())
+        if not reached:  # a model server that was scaled to zero comes up at another address
+            self._names.doubt(endpoint.origin.host)
+        return reached
 
 
 def _patience(config: Backend) -> float:

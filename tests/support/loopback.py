@@ -78,14 +78,14 @@ async def _settled(reply: web.Response | Awaitable[web.Response]) -> web.Respons
 
 
 @asynccontextmanager
-async def stub(reply: Reply = b"{}") -> AsyncIterator[Stub]:
-    """A stub that listens."""
+async def stub(reply: Reply = b"{}", sock: socket.socket | None = None) -> AsyncIterator[Stub]:
+    """A stub that listens; with ``sock``, from now on where that is bound, and refuses connections until then."""
     model = Stub(reply)
     runner = web.ServerRunner(
         web.Server(model, auto_decompress=False, handler_cancellation=True), access_log=None, shutdown_timeout=0.01
     )  # type: ignore[arg-type]
     await runner.setup()
-    site = web.SockSite(runner, socket.create_server(("127.0.0.1", 0)))
+    site = web.SockSite(runner, sock or socket.create_server(("127.0.0.1", 0)))
     await site.start()
     model.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:

@@ -386,6 +386,32 @@ def test_every_address_of_a_name_is_an_endpoint(monkeypatch: pytest.MonkeyPatch)
     scenario()
 
 
+def test_who_comes_up_at_another_address_is_found_long_before_the_next_regular_look_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = ["10.0.0.1"]
+
+    async def getaddrinfo(*_: object, **__: object) -> Iterable[tuple[object, ...]]:
+        return known(*found)
+
+    @virtual
+    async def scenario() -> None:
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+        scene = Scene("http://models:80", hold=60.0)
+        await scene.upstream.open()
+        scene.each[0].always(UpstreamConnectFailure("nobody is there"))
+        scene.each[0].up = False
+        waiting = scene.ask()
+        await asyncio.sleep(5)
+        assert not waiting.done()
+        found[:] = ["10.0.0.2"]
+        assert (await waiting).status == 200
+        assert asyncio.get_running_loop().time() < 8
+        scene.upstream.close()
+
+    scenario()
+
+
 # Health checks and readiness.
 
 
