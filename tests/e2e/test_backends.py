@@ -570,6 +570,54 @@ async def test_a_reload_forgets_neither_connections_nor_ejections_and_the_admin_
         assert models[1].connections == opened
 
 
+CHANGES = (
+    "",
+    "healthCheck: {interval: 50ms, path: /up}",
+    "outlierDetection: {}",
+    "concurrency: {limit: 4}",
+    "concurrency: {limit: 1, queue: 50}\n    hold: 5s",
+    "concurrency: {limit: 100, adaptive: true}",
+    "hedge: {after: 50ms}\n    retry: {attempts: 3, retryOn: [5xx]}",
+    "circuitBreaker: {maxConnections: 100, maxRequests: 100}",
+)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_whatever_a_reload_changes_nothing_is_lost_and_nothing_stays_behind(
+    serve: Serve, file: Path, count: int
+) -> None:
+    async with AsyncExitStack() as stack:
+        models = await servers(stack, count)
+        urls = [model.url for model in models]
+        gateway = await serve(text(urls, ""))
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        stop = asyncio.Event()
+
+        async def client() -> set[int]:
+            statuses = set()
+            while not stop.is_set():
+                statuses.add((await posted(session, gateway.data))[0])
+            return statuses
+
+        clients = [asyncio.create_task(client()) for _ in range(8)]
+        for number, change in enumerate((*CHANGES, *reversed(CHANGES))):
+            changed = text(urls[(number + 1) % count :], change)  # all of them at last
+            write(file, changed if change else changed.replace("loadBalancer: {type: RoundRobin}", ""))
+            await gateway.reload()
+            await asyncio.sleep(0.02)
+        stop.set()
+        assert [await one for one in clients] == [{200}] * 8
+        heard = sum(request.method == "POST" for model in models for request in model.requests)
+        assert await gateway.metric("gateway_requests_total") == heard
+        assert await gateway.metric("gateway_upstream_connections{") == sum(len(model.lines) for model in models)
+        clustered = 0 if count == 1 else count  # one endpoint of which nothing need be known is just its connections
+        for gauge, value in (("endpoints", clustered), ("healthy", clustered), ("active_requests", 0), ("ejected", 0)):
+            assert await gateway.metric(f"gateway_upstream_{gauge}") == value
+        for gauge in ("depth", "capacity"):
+            assert await gateway.metric(f"gateway_queue_{gauge}") == 0
+        assert not [line for line in gateway.log if "Traceback" in line or " ERROR " in line]
+
+
 def install(files: Files, certificate: Path, key: Path) -> None:
     shutil.copy(files.certificate, certificate)
     shutil.copy(files.key, key)
