@@ -92,7 +92,6 @@ class Lease:
             make = partial(self._make, name, origin, "", tls)
             pool = self.pools[key] = self._leases.take(key, lambda: make(client_context(tls) if origin.tls else None))
         pool.connect_timeout = connect_timeout
-        pool.max_connections = 0  # an upstream that uses it no longer may have set one
         return pool
 
     def upstream(self, name: str, backend: schema.Backend, origins: tuple[Origin, ...]) -> Upstream:
@@ -136,6 +135,8 @@ class Lease:
 
     def begin(self) -> None:
         """This generation is the one that serves: what it shares with the one before it follows its configuration."""
+        for pool in self.pools.values():
+            pool.max_connections = 0  # an upstream that does not use it any more may have set one
         for configure in self._pending:
             configure()
         self._pending.clear()

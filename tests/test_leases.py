@@ -135,6 +135,8 @@ async def test_a_pool_is_not_bound_by_the_limits_that_a_reload_has_taken_away() 
         (pool,) = made.leases.sweeper.pools
         assert pool.max_connections == 1
         assert new.pool("a", A, None, 5.0) is pool
+        assert pool.max_connections == 1
+        new.begin()
         assert pool.max_connections == 0
         old.release()
         assert made.open == 1
