@@ -7,6 +7,8 @@ from functools import partial
 from math import inf
 from urllib.parse import quote
 
+from msgspec import structs
+
 from .api.face import Claim
 from .api.kserve import KServeRouter
 from .api.router import Router
@@ -35,7 +37,6 @@ from .layers.retry import retry, retry_budget
 from .leases import Lease, Leases
 from .service import Layer, Service, stack
 from .telemetry.metrics import Registry
-from .upstream.cluster import Cluster
 from .upstream.line import always_there
 from .upstream.names import is_name
 
@@ -106,8 +107,8 @@ class _Compiler:
         allowed, added = rules(graph.compat, server.headers, graph.headers, backend.headers)
         kserve = graph.compat == "kserve"
         by = backend.load_balancer.consistent_hash
-        # A call that may have to wait for an endpoint has its time limit from when it gets one (upstream/backend.py).
-        patience = inf if isinstance(service, Cluster) else backend.timeouts.request or inf
+        # A call that may have to wait for an endpoint has its time limits from when it gets one (upstream/backend.py).
+        patience = inf if backend.queues and not kserve else backend.timeouts.request or inf
         return stack(
             observe_backend(self._registry, name),
             affinity(by) if by else None,
@@ -129,10 +130,12 @@ class _Compiler:
             second = hedge_budget(backend.hedge) if backend.hedge else None
             self._patience[name] = retry_budget(backend.retry, self._workers), second, Latency(clock), Latency(clock)
         first, second, calls, whole = self._patience[name]
-        idempotent = backend.retry.idempotent
+        again, idempotent = backend.retry, backend.retry.idempotent
+        if backend.queues:  # the time of an attempt begins when it is sent, too
+            again = structs.replace(again, per_try_timeout=0.0)
         return (
             in_time(name, whole) if asked else None,
-            retry(self._registry, name, backend.retry, first),
+            retry(self._registry, name, again, first),
             hedge(self._registry, name, backend.hedge, calls, second, idempotent) if backend.hedge and second else None,
         )
 

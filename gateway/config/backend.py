@@ -137,7 +137,13 @@ class CircuitBreaker(Mapping, frozen=True, kw_only=True):
 class Concurrency(Mapping, frozen=True, kw_only=True):
     """How many calls an endpoint is given at once (Knative's `containerConcurrency`); the rest waits in a queue."""
 
-    limit: Annotated[Count, Meta(description="Calls at once for each endpoint, all workers together; 0: any.")] = 0
+    limit: Annotated[
+        Count,
+        Meta(
+            description="Calls at once for each endpoint, all workers together, but at least one for each worker; "
+            "0: any."
+        ),
+    ] = 0
     queue: Annotated[
         Count, Meta(description="Requests that may wait, all workers together; 0: ten for each place, at least 100.")
     ] = 0
@@ -280,3 +286,8 @@ class Backend(Mapping, frozen=True, kw_only=True):
     def urls(self) -> tuple[str, ...]:
         """Where it is; the first one speaks for all where only scheme and path matter."""
         return self.endpoints if self.url is None else (self.url,)
+
+    @property
+    def queues(self) -> bool:
+        """Whether a call may have to wait before it is sent."""
+        return self.concurrency is not None or self.hold > 0

@@ -64,7 +64,7 @@ class Hedge:
 
     async def call(self, request: Request, tried: list[Endpoint], /) -> Response:
         """As ``__call__``; neither call goes to an endpoint in ``tried`` if there is a choice."""
-        self._budget.request()
+        self._budget.noted += 1
         now = self._clock()
         patience = self._patience() if self._idempotent or request.method in SAFE_METHODS else None
         if patience is None or now + patience >= request.deadline:
