@@ -93,7 +93,14 @@ class _Compiler:
         )
 
     def _call(
-        self, name: str, backend: Backend, graph: schema.Graph, address: Address | bytes, service: Service
+        self,
+        name: str,
+        backend: Backend,
+        graph: schema.Graph,
+        address: Address | bytes,
+        service: Service,
+        *,
+        streams: bool = False,
     ) -> Service:
         """A call of ``service`` at ``address``; bytes: with the client's own method and target, and these before it."""
         server = self._config.server
@@ -105,7 +112,7 @@ class _Compiler:
         return stack(
             observe_backend(self._registry, name),
             affinity(by) if by else None,
-            forward(allowed, added, address, patience, tell_time=not kserve),
+            forward(allowed, added, address, patience, tell_time=not kserve, streams=streams),
             forwarded(server.trusted_proxies) if allowed[b"x-forwarded-for"] and not kserve else None,
             ContentTypeJson if kserve else None,
             *self._again(name, backend, kserve),
@@ -145,6 +152,8 @@ class _Compiler:
 
     def _pool(self, name: str, origin: Origin, backend: Backend) -> Way:
         pool = self._lease.pool(name, origin, backend.tls, backend.timeouts.connect)
+        pool.first_byte = backend.timeouts.first_byte
+        pool.silence = backend.timeouts.idle or inf
         return pool, pool.reachable
 
     def _going(self, name: str, url: str, backend: Backend, private: frozenset[bytes], way: Way) -> Way:
@@ -159,14 +168,17 @@ class _Compiler:
         sidecar = Sidecar(self._leases.mesh, redirected, inside, plain)
         return sidecar, sidecar.reachable
 
-    def named(self, name: str, graph: schema.Graph, verb: str = "") -> Built:
-        """A configured backend, called as its protocol says; ``verb``: explain or metadata instead of inference."""
+    def named(self, name: str, graph: schema.Graph, verb: str = "", *, streams: bool = False) -> Built:
+        """A configured backend, called as its protocol says; ``verb``: explain or metadata instead of inference.
+
+        ``streams``: nobody reads its answer but the client, so it may come as a stream.
+        """
         backend = self.backends[name]
         url = backend.urls[0]
-        return self._built(name, url, backend, graph, _address(name, backend, split(url)[1], verb))
+        return self._built(name, url, backend, graph, _address(name, backend, split(url)[1], verb), streams)
 
-    def url(self, url: str, graph: schema.Graph) -> Built:
-        """A ``serviceUrl``: called with POST, exactly there."""
+    def url(self, url: str, graph: schema.Graph, *, streams: bool = False) -> Built:
+        """A ``serviceUrl``: called with POST, exactly there; ``streams`` as above."""
         kserve = graph.compat == "kserve"
         if kserve and (refused := refusal(url)) is not None:
             action, cause = refused
@@ -178,13 +190,15 @@ class _Compiler:
         timeouts = schema.BackendTimeouts(request=graph.service_timeout or (0.0 if kserve else 30.0))
         backend = Backend(url=url, protocol="raw", timeouts=timeouts)
         path = quote(target if target.startswith("/") else f"/{target}", safe=AS_IT_IS).encode()
-        return self._built(str(origin), url, backend, graph, (b"POST", path))
+        return self._built(str(origin), url, backend, graph, (b"POST", path), streams)
 
-    def _built(self, name: str, url: str, backend: Backend, graph: schema.Graph, address: Address | bytes) -> Built:
+    def _built(
+        self, name: str, url: str, backend: Backend, graph: schema.Graph, address: Address | bytes, streams: bool
+    ) -> Built:
         kserve = graph.compat == "kserve"
         service, needs = self._way(name, backend, kserve)
         if not kserve:
-            return self._call(name, backend, graph, address, service), needs
+            return self._call(name, backend, graph, address, service, streams=streams), needs
         added = rules(graph.compat, self._config.server.headers, graph.headers, backend.headers)[1]
         going, needs = self._going(name, url, backend, frozenset(dict(added)), (service, needs))
         return CallService(url, self._call(name, backend, graph, address, going)), needs

@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar, cast
 
 from .config import schema
 from .graph.kserve.sidecar import Mesh
+from .http.buffers import Buffers
 from .http.origin import Origin
 from .http.pool import Pool, Sweeper
 from .http.tls import client_context
@@ -37,7 +38,9 @@ class Leases:
     """The pools and upstreams of one worker, and the sweeper that keeps the calls' deadlines."""
 
     def __init__(self) -> None:
-        self.sweeper = Sweeper(asyncio.get_running_loop())
+        self.buffers = Buffers()
+        """Room for bodies; the data port says how much."""
+        self.sweeper = Sweeper(asyncio.get_running_loop(), self.buffers)
         self.ready = True
         """False while the worker drains: readiness on the data port."""
         self.mesh = Mesh()

@@ -30,7 +30,23 @@ class BackendTimeouts(Mapping, frozen=True, kw_only=True):
     """How long the gateway waits for a model server."""
 
     connect: Annotated[Duration, Meta(description="TCP and TLS.")] = 5.0
-    request: Annotated[Duration, Meta(description="From the first byte sent to the last byte of the answer.")] = 30.0
+    request: Annotated[
+        Duration,
+        Meta(
+            description="From the first byte sent to the last byte of the answer; where that streams, to the end of "
+            "its head. 0s: no limit but the graph's."
+        ),
+    ] = 30.0
+    first_byte: Annotated[
+        Duration, Meta(description="From the request sent to the end of the answer's head; 0s: only `request`.")
+    ] = 0.0
+    idle: Annotated[
+        Duration,
+        Meta(
+            description="Between two pieces of an answer that streams, not counting the time in which the client does "
+            "not read; 0s: no limit."
+        ),
+    ] = 300.0
 
 
 class BackendTls(Mapping, frozen=True, kw_only=True):

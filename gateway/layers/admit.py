@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.errors import Overloaded
+from gateway.errors import GatewayError, Overloaded
 from gateway.message import Request, Response
 from gateway.service import Layer, Service
 
@@ -17,7 +17,7 @@ class Allowance:
 
 
 class Admit:
-    """Takes a place for the time of a request, or refuses with 503."""
+    """Takes a place for the time of a request, to the end of its answer, or refuses with 503."""
 
     def __init__(self, inner: Service, allowance: Allowance) -> None:
         self.inner = inner
@@ -29,9 +29,16 @@ class Admit:
             raise Overloaded("too many requests in flight", retry_after=1)
         allowance.free -= 1
         try:
-            return await self.inner(request)
+            response = await self.inner(request)
+            if response.stream is not None:
+                allowance.free -= 1
+                response.stream.when_ended(self._leave)
+            return response
         finally:
             allowance.free += 1
+
+    def _leave(self, _: GatewayError | None) -> None:
+        self._allowance.free += 1
 
 
 def admit(allowance: Allowance) -> Layer:

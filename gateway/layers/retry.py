@@ -88,6 +88,8 @@ class Retry:
         number = 1
         try:
             while number < self._policy.attempts and (pause := self._pause(request, end, number)) is not None:
+                if isinstance(end, Response):
+                    end.drop()
                 await sleep(pause)
                 number += 1
                 end = await self._end(self._attempt(request, number), tried)

@@ -40,6 +40,8 @@ class Connections(Protocol):
 
     connect_timeout: float
     max_connections: int
+    first_byte: float
+    silence: float
 
     def __call__(self, request: Request, /) -> Awaitable[Response]: ...
     async def reachable(self) -> bool: ...
@@ -193,7 +195,10 @@ class Upstream:
     def _fit(self, connections: Connections) -> None:
         if self._config is not None:
             breaker = self._config.circuit_breaker
-            connections.connect_timeout = self._config.timeouts.connect
+            timeouts = self._config.timeouts
+            connections.connect_timeout = timeouts.connect
+            connections.first_byte = timeouts.first_byte
+            connections.silence = timeouts.idle or inf
             connections.max_connections = self._part(breaker.max_connections) if breaker else 0
 
     def _timed(self, connections: Connections) -> Service:

@@ -163,8 +163,23 @@ def _parsed(data: bytes) -> Answer:
     head, _, body = data.partition(b"\r\n\r\n")
     line, *lines = head.decode("latin-1").split("\r\n")
     fields = [(name.lower(), value) for name, value in (field.split(": ", 1) for field in lines)]
-    shown = [field for field in fields if field[0] not in ("connection", "date", "content-length")]
-    return Answer(int(line.split(" ")[1]), shown, body)
+    hidden = ("connection", "date", "content-length", "transfer-encoding")
+    shown = [field for field in fields if field[0] not in hidden]
+    return Answer(
+        int(line.split(" ")[1]), shown, unchunked(body) if ("transfer-encoding", "chunked") in fields else body
+    )
+
+
+def unchunked(body: bytes) -> bytes:
+    """What the chunks of a complete body hold."""
+    found = b""
+    while True:
+        size, _, body = body.partition(b"\r\n")
+        length = int(size, 16)
+        assert body[length : length + 2] == b"\r\n", "the body is cut off"
+        if not length:
+            return found
+        found, body = found + body[:length], body[length + 2 :]
 
 
 class Running(Port):
