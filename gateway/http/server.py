@@ -18,12 +18,12 @@ from gateway.message import Response
 from gateway.problem import problem
 from gateway.stream import Stream
 
+from .answer import connection, known_head, length, whole_head
 from .delivery import Delivery
 from .drive import Drive
 from .halfclose import Probe
-from .heads import ResponseHead
 from .requests import BODY, Arrival, RequestReader
-from .wire import CONTINUE, NO_BODY, STATUS_LINES, field_lines
+from .wire import CONTINUE
 
 if TYPE_CHECKING:
     from .listener import Server
@@ -219,7 +219,9 @@ class ServerConnection(asyncio.Protocol):
         assert transport is not None
         self._answering = False
         closing = not self._persistent or self._server.draining
-        head = self._known_head(response, closing) or self._head(response, self._length(response), closing)
+        head = b"" if closing or self._head_only or not self._minor else known_head(response, self._server.date_field)
+        if not head:
+            head = self._head(response, length(response, self._head_only), closing)
         if self._head_only or not response.body:
             transport.write(head)
         elif len(response.body) < _LARGE:
@@ -264,33 +266,8 @@ class ServerConnection(asyncio.Protocol):
         else:
             self._finish()
 
-    def _known_head(self, response: Response, closing: bool) -> bytes:
-        """The head of an answer that passes through as it came from its backend; empty for any other."""
-        known = response.encoded
-        if (
-            isinstance(known, ResponseHead)
-            and known.headers is response.headers
-            and known.length == len(response.body)
-            and known.status == response.status
-            and not (closing or self._head_only)
-            and self._minor
-        ):
-            return known.start + response.stamp + (b"\r\n" if known.dated else self._server.date_field + b"\r\n")
-        return b""
-
-    def _length(self, response: Response) -> bytes:
-        # What the answer to HEAD leaves out the backend alone knows; if it said how long it is, the headers say so.
-        lengthless = response.status in NO_BODY or (self._head_only and not response.body)
-        return b"" if lengthless else b"content-length: %d\r\n" % len(response.body)
-
     def _head(self, response: Response, framing: bytes, closing: bool) -> bytes:
-        """The head of an answer, with the only framing that it has (RFC 9112 section 6)."""
-        fields = field_lines(response)
-        connection = b"" if self._minor else b"connection: keep-alive\r\n"
-        if closing:
-            connection = b"connection: close\r\n"
-        date = b"" if b"\r\ndate: " in fields or fields.startswith(b"date: ") else self._server.date_field
-        return b"".join((STATUS_LINES[response.status], fields, framing, connection, date, b"\r\n"))
+        return whole_head(response, framing, connection(self._minor, closing), self._server.date_field)
 
     def _read_on(self) -> None:
         """Wait for the rest of a request, or for the next one."""
