@@ -35,6 +35,26 @@ class Encoded(msgspec.Struct, frozen=True, eq=False, gc=False):
     lines: bytes
 
 
+class Record(msgspec.Struct, gc=False):
+    """What became of a client's request on its way, for the access log; written by whoever knows."""
+
+    graph: str = ""
+    attempts: int = 0
+    """Calls of backends, repeated ones included."""
+    calling: int = 0
+    """Calls of backends under way."""
+    since: float = 0.0
+    """When the first of them began."""
+    upstream: float = 0.0
+    """Seconds in which at least one call was under way."""
+    queued: float = 0.0
+    """Seconds spent waiting for endpoints."""
+    failure: str = ""
+    """The code of the last error."""
+    flags: tuple[str, ...] = ()
+    """What no error tells, in Envoy's letters: URX, DI, FI."""
+
+
 class Request(msgspec.Struct, gc=False):
     """One call on its way in: a client's, or the one that a step derives from it."""
 
@@ -63,6 +83,10 @@ class Request(msgspec.Struct, gc=False):
     """The client allows less time than the configuration: no backend is to blame when that is too short."""
     affinity: bytes = b""
     """What makes requests belong to the same endpoint, where the backend balances by it."""
+    minor: int = 1
+    """The minor version of HTTP that the client speaks."""
+    record: Record | None = None
+    """Shared by all requests derived from the client's; None where nobody keeps records."""
 
     def derive(self, deadline: float) -> Request:
         """The same message with a deadline of its own (loop time)."""
@@ -81,6 +105,8 @@ class Request(msgspec.Struct, gc=False):
             self.stamp,
             self.hurried,
             self.affinity,
+            self.minor,
+            self.record,
         )
 
     def carrying(self, message: Response) -> Request:
@@ -102,6 +128,8 @@ class Request(msgspec.Struct, gc=False):
             self.stamp,
             self.hurried,
             self.affinity,
+            self.minor,
+            self.record,
         )
 
 

@@ -33,6 +33,7 @@ from .control.channel import (
     Handed,
     Prepare,
     Ready,
+    Reopen,
     Serving,
     Stop,
     ToWorker,
@@ -73,6 +74,9 @@ class Readiness(Protocol):
     """What outlives a generation, as far as this file cares."""
 
     ready: bool
+
+    def reopen(self) -> None: ...
+    async def flush(self) -> None: ...
 
 
 class Parts(NamedTuple):
@@ -137,6 +141,8 @@ class Worker:
                 self._channel.send(Description(message.id, clusters))
             case Unready():
                 self._parts.readiness.ready = False
+            case Reopen():
+                self._parts.readiness.reopen()
             case Drain():
                 spawn(self._drain(message.timeout, message.id), "drain")
             case Stop():
@@ -199,6 +205,7 @@ class Worker:
         self._draining = True
         self._parts.readiness.ready = False
         clean = await self._server.drain(timeout) if self._server is not None else True
+        await self._parts.readiness.flush()  # before it is said: it may be the end of us
         self._channel.send(Drained(call, clean))
         self._ended.set()
 

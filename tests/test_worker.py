@@ -21,6 +21,7 @@ from gateway.control.channel import (
     FromWorker,
     Prepare,
     Ready,
+    Reopen,
     Serving,
     Stop,
     ToWorker,
@@ -96,6 +97,15 @@ class FakeContext:
 
 class FakeReadiness:
     ready = True
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def reopen(self) -> None:
+        self.done.append("reopen")
+
+    async def flush(self) -> None:
+        self.done.append("flush")
 
 
 class Rig:
@@ -270,3 +280,10 @@ print(*sorted({"aiohttp", "prometheus_client", "yaml"} & sys.modules.keys()))
 """
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == ""
+
+
+async def test_log_files_are_reopened_when_told_and_flushed_before_a_drain_is_reported(rig: Rig) -> None:
+    await rig.serve(1, Config())
+    rig.channel.send(Reopen())
+    assert await rig.ask(DrainCall(12, timeout=5.0)) == Drained(12, True)
+    assert rig.readiness.done == ["reopen", "flush"]

@@ -51,12 +51,16 @@ class Unready(msgspec.Struct, tag=True):
     """Say on the data port that the gateway is not ready, and go on serving."""
 
 
+class Reopen(msgspec.Struct, tag=True):
+    """Go on in new log files."""
+
+
 class Stop(msgspec.Struct, tag=True):
     """Exit now, whatever is in flight."""
 
 
 AnyCall = Prepare | Commit | Describe | Drain
-ToWorker = AnyCall | Abort | Unready | Stop
+ToWorker = AnyCall | Abort | Unready | Reopen | Stop
 
 
 class Answer(msgspec.Struct, tag=True):

@@ -97,6 +97,7 @@ class Gateway:
     def _obey_signals(self) -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, self._reloads.request)
+        loop.add_signal_handler(signal.SIGUSR1, self._supervisor.reopen)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._terminate)
 

@@ -15,7 +15,7 @@ from gateway.service import spawn
 from gateway.telemetry.metrics import Counter, Gauge, zero_gauges
 from gateway.telemetry.segment import Segment
 
-from .channel import Abort, Commit, Describe, Description, Drain, Drained, Failed, Prepare, Unready
+from .channel import Abort, Commit, Describe, Description, Drain, Drained, Failed, Prepare, Reopen, Unready
 from .process import WorkerProcess
 
 log = logging.getLogger("gateway")
@@ -118,6 +118,11 @@ class Supervisor:
         self._ready = False
         for worker in self._serving.values():
             worker.tell(Unready())
+
+    def reopen(self) -> None:
+        """Have all workers go on in new log files."""
+        for worker in self._workers.values():
+            worker.tell(Reopen())
 
     async def clusters(self) -> dict[int, list[dict[str, object]] | None]:
         """What each worker knows of its backends, by slot; None for one that does not answer in time."""

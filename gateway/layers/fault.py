@@ -35,6 +35,7 @@ class Fault:
     def __call__(self, request: Request) -> Awaitable[Response]:
         if self._drawn(self._late):
             self._delayed.add()
+            _mark(request, "DI")
             return self._later(request)
         return self._now(request)
 
@@ -51,12 +52,18 @@ class Fault:
     def _now(self, request: Request) -> Awaitable[Response]:
         if self._drawn(self._failing):
             self._aborted.add()
+            _mark(request, "FI")
             return self._fail()
         return self.inner(request)
 
     async def _fail(self) -> Response:
         # An answer and no exception: a model server that fails answers, too.
         return problem(FaultInjected("this error was made on purpose"), status=self._status)
+
+
+def _mark(request: Request, flag: str) -> None:
+    if request.record is not None and flag not in request.record.flags:
+        request.record.flags += (flag,)
 
 
 def fault(plan: Plan, registry: Registry, backend: str, random: Random = chance.random) -> Layer:

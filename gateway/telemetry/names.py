@@ -29,6 +29,12 @@ METRICS: Final[dict[str, Metric]] = {
         "histogram", "Time from a request's arrival to the end of its answer.", ("graph",)
     ),
     "gateway_requests_in_flight": Metric("gauge", "Requests that have arrived and are not answered yet.", ("graph",)),
+    "gateway_overhead_seconds": Metric(
+        "histogram", "Time that requests took while no backend was being called.", ("graph",)
+    ),
+    "gateway_access_log_dropped_total": Metric(
+        "counter", "Lines of the access log that were not written: full or failed.", ("reason",)
+    ),
     "gateway_connections": Metric("gauge", "Open client connections."),
     "gateway_connections_total": Metric("counter", "Client connections accepted."),
     "gateway_bad_requests_total": Metric(
