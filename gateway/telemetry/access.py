@@ -101,28 +101,32 @@ def line(entry: Entry) -> Line:
     record, status = entry.record, entry.status
     # After a good answer nobody asks for the errors that were got over on the way.
     failure = record.failure if status >= 400 else ""
-    flags = [flag for flag in (FLAGS.get(failure), *record.flags) if flag]
-    trace = _TRACE(header(entry.headers, b"traceparent") or b"")
+    parent = header(entry.headers, b"traceparent")
+    trace = _TRACE(parent) if parent else None
     return Line(
         datetime.fromtimestamp(entry.ended - entry.seconds, UTC),
         _text(entry.method),
         _text(entry.target.partition(b"?")[0])[:LONGEST_PATH],
         record.graph,
         status,
-        ",".join(flags) or "-",
+        _flags(failure, record.flags) if failure or record.flags else "-",
         failure,
         entry.received,
         entry.sent if entry.method != b"HEAD" else 0,
-        round(entry.seconds * 1000, 3),
-        round(record.upstream * 1000, 3),
-        round(record.queued * 1000, 3),
+        int(entry.seconds * 1e6) / 1e3,
+        int(record.upstream * 1e6) / 1e3,
+        int(record.queued * 1e6) / 1e3,
         record.attempts,
         b", ".join(entry.route).decode("utf-8", "replace"),
         _text(entry.id),
         trace[1].decode() if trace else "",
         _text(entry.peer),
-        f"HTTP/1.{entry.minor}",
+        "HTTP/1.1" if entry.minor else "HTTP/1.0",
     )
+
+
+def _flags(failure: str, others: tuple[str, ...]) -> str:
+    return ",".join(filter(None, (FLAGS.get(failure), *others))) or "-"
 
 
 def _text(part: bytes) -> str:
@@ -136,10 +140,9 @@ def as_json(line: Line) -> bytes:
 
 def as_text(line: Line) -> bytes:
     """``time client "method path protocol" status flags``, then the other fields by name; ``-``: nothing there."""
-    fields = msgspec.structs.asdict(line)
     time, request = line.ts.isoformat(timespec="milliseconds")[:-6], f"{line.method} {line.path} {line.protocol}"
     start = f"{time}Z {line.client or '-'} {_quoted(request)} {line.status} {line.flags}"
-    rest = " ".join(f"{name}={_word(fields[name])}" for name in _NAMED)
+    rest = " ".join([f"{name}={_word(str(getattr(line, name)))}" for name in _NAMED])
     return f"{start} {rest}\n".encode()
 
 
@@ -150,9 +153,11 @@ _NAMED: Final = [
 ]
 
 
-def _word(value: object) -> str:
-    text = str(value) or "-"
-    return text if re.fullmatch(r"[^\s\"\\]+", text) else _quoted(text)
+_WORD: Final = re.compile(r"[^\s\"\\]+").fullmatch
+
+
+def _word(text: str) -> str:
+    return text if _WORD(text) else _quoted(text) if text else "-"
 
 
 def _quoted(text: str) -> str:
