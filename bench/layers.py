@@ -320,7 +320,7 @@ ROWS = (
     layer("Recover", lambda: Recover),
     layer("Router", lambda: routed),
     layer("Observe", lambda: observe_graph(Registry.private(), "iris")),
-    layer("Admit", lambda: admit(Allowance(1024))),
+    layer("Admit", lambda: admit(Allowance(1024, Registry.private()))),
     layer("Deadline", lambda: deadline(60.0)),
     Row("Splitter", lambda: node(Splitter, 2), layer=True),
     Row(

@@ -23,13 +23,14 @@ from .layers.access import Upstream, access, route
 from .layers.admit import Allowance, admit
 from .layers.affinity import affinity
 from .layers.budget import Budget
+from .layers.chosen import chosen
 from .layers.deadline import deadline
 from .layers.fault import fault
 from .layers.forward import Address, ContentTypeJson, forward, rules
 from .layers.forwarded import forwarded
 from .layers.hedge import hedge, hedge_budget
 from .layers.intime import in_time
-from .layers.observe import observe_backend, observe_graph
+from .layers.observe import observe_backend, observe_graph, observe_step
 from .layers.quantile import Latency
 from .layers.recover import Recover
 from .layers.retry import retry, retry_budget
@@ -68,7 +69,7 @@ class _Compiler:
         places = config.server.limits.max_in_flight
         log = config.telemetry.access_log
         self._keeps_records = config.telemetry.overhead_metrics or (log is not None and log.enabled)
-        self._allowance = Allowance(-(-places // workers)) if places else None
+        self._allowance = Allowance(-(-places // workers), registry, workers) if places else None
 
     def app(self) -> App:
         faces = [compile_graph(self, name, graph) for name, graph in self._config.graphs.items()]
@@ -99,6 +100,15 @@ class _Compiler:
             admit(self._allowance) if self._allowance else None,
             deadline(timeout) if timeout else None,
             service=root,
+        )
+
+    def step(self, graph: str, node: schema.Node, at: tuple[str, str], service: Service) -> Service:
+        """A step of ``node``, whatever it leads to."""
+        counts = node.router_type in ("Splitter", "Switch")
+        return stack(
+            chosen(self._registry, graph, *at) if counts else None,
+            observe_step(self._registry, graph, *at) if self._config.telemetry.step_metrics else None,
+            service=service,
         )
 
     def _call(

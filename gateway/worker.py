@@ -44,6 +44,7 @@ from .errors import GatewayError
 from .message import Request, Response
 from .service import spawn
 from .telemetry import logs
+from .telemetry.lag import Lag
 from .telemetry.metrics import Registry
 from .telemetry.segment import Segment
 
@@ -222,6 +223,7 @@ async def serve(handed: Handed) -> None:
     from .leases import Leases
 
     registry = Registry(Segment.attach(handed.segment))
+    Lag(registry)
     leases = Leases()
     sockets = [socket.socket(fileno=descriptor) for descriptor in handed.sockets]
     parts = Parts(

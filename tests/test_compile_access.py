@@ -19,7 +19,7 @@ from tests.support.loopback import Running, after, closed_port, serving, status,
 def configuration(path: Path | None, *backends: Backend, kind: str = "Sequence", **options: Any) -> Config:
     """One graph, ``g``, with a step for each of the backends b0, b1, ..."""
     names = [f"b{number}" for number in range(len(backends))]
-    steps = tuple(Step(backend=name, weight=1 if kind == "Splitter" else None) for name in names)
+    steps = tuple(Step(backend=name, weight=100 if kind == "Splitter" else None) for name in names)
     graph = msgspec.convert({"nodes": {"root": Node(router_type=kind, steps=steps)}, "protocol": "v1"}, Graph)
     return Config(
         backends=dict(zip(names, backends, strict=True)),
@@ -170,3 +170,48 @@ async def test_no_place_in_flight(path: Path) -> None:
             call.cancel()
             await asyncio.wait([call])
     assert (line["flags"], line["route"], line["details"]) == ("OM", "g", "overload")
+
+
+# Metrics of steps, and of bytes.
+
+
+def numbers(gateway: Running, name: str) -> dict[tuple[str, ...], float]:
+    found = ((series, cells) for series, cells in read(gateway.registry.segment) if series.name == name)
+    return {series.labels: sum(cells[:-1]) if series.kind == "histogram" else cells[0] for series, cells in found}
+
+
+@pytest.mark.parametrize("compat", ["none", "kserve"])
+async def test_what_a_splitter_chose_is_counted(compat: str) -> None:
+    async with stub() as model:
+        config = configuration(None, Backend(url=model.url), kind="Splitter", compat=compat)
+        async with serving(config) as gateway:
+            assert numbers(gateway, "gateway_split_total") == {("g", "root", "b0"): 0.0}
+            await gateway.post("/v1/models/g:predict")
+            assert numbers(gateway, "gateway_split_total") == {("g", "root", "b0"): 1.0}
+            assert numbers(gateway, "gateway_step_duration_seconds") == {}
+
+
+async def test_metrics_of_steps_if_asked_for() -> None:
+    async with stub(status(404, b"{}")) as model:
+        config = configuration(None, Backend(url=model.url), Backend(url=closed_port()))
+        config = msgspec.structs.replace(config, telemetry=Telemetry(step_metrics=True))
+        async with serving(config) as gateway:
+            await gateway.post("/v1/models/g:predict")
+            one, other = ("g", "root", "b0"), ("g", "root", "b1")
+            found = {labels: n for labels, n in numbers(gateway, "gateway_step_requests_total").items() if n}
+            assert found == {(*one, "404"): 1.0, (*other, "upstream_connect_failure"): 1.0}
+            assert numbers(gateway, "gateway_step_duration_seconds") == {one: 1.0, other: 1.0}
+            assert numbers(gateway, "gateway_step_requests_in_flight") == {one: 0.0, other: 0.0}
+            assert numbers(gateway, "gateway_split_total") == {}
+
+
+async def test_bytes_of_both_directions_are_counted() -> None:
+    async with stub() as model, serving(configuration(None, Backend(url=model.url))) as gateway:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.number)
+        sent = b"HEAD /v1/models HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+        writer.write(sent)
+        received = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        assert numbers(gateway, "gateway_received_bytes_total") == {(): len(sent)}
+        assert numbers(gateway, "gateway_sent_bytes_total") == {(): len(received)}

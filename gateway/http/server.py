@@ -98,6 +98,7 @@ class ServerConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._finished or self._refusal is not None:
             return
+        self._server.received[0] += len(data)
         self._feed(data)
         if not self._answering:
             self._next()
@@ -195,9 +196,11 @@ class ServerConnection(asyncio.Protocol):
         self._answering = False
         closing = not self._persistent or self._server.draining
         head = self._known_head(response, closing) or self._head(response, closing)
-        if self._head_only or not response.body:
+        length = 0 if self._head_only else len(response.body)
+        self._server.sent[0] += len(head) + length
+        if not length:
             transport.write(head)
-        elif len(response.body) < _LARGE:
+        elif length < _LARGE:
             transport.write(head + response.body)
         else:
             transport.writelines((head, response.body))

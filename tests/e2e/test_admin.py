@@ -30,6 +30,13 @@ async def test_every_page(serve: Serve, models: Models) -> None:
 
 OF_FEATURES = {name for name in METRICS if "outlier" in name or "cold_start" in name or "ejec" in name} | {
     "gateway_faults_injected_total",
+    "gateway_access_log_dropped_total",
+    "gateway_overhead_seconds",
+    "gateway_saturation_ratio",
+    "gateway_split_total",
+    "gateway_step_duration_seconds",
+    "gateway_step_requests_in_flight",
+    "gateway_step_requests_total",
     "gateway_upstream_dns_failures_total",
     "gateway_upstream_endpoints",
     "gateway_upstream_health_checks_total",
