@@ -31,6 +31,7 @@ from .control.channel import (
     Failed,
     FromWorker,
     Handed,
+    Level,
     Prepare,
     Ready,
     Reopen,
@@ -144,6 +145,8 @@ class Worker:
                 self._parts.readiness.ready = False
             case Reopen():
                 self._parts.readiness.reopen()
+            case Level():
+                logs.set_level(message.level)
             case Drain():
                 spawn(self._drain(message.timeout, message.id), "drain")
             case Stop():
@@ -243,7 +246,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
     handed = msgspec.json.decode(sys.argv[1], type=Handed)
-    logs.start(handed.log_level, worker=handed.slot)
+    logs.start(handed.log_level, handed.log_format, worker=handed.slot)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(handed))
 

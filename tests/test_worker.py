@@ -1,4 +1,5 @@
 import asyncio
+import logging
 import socket
 import ssl
 import subprocess
@@ -19,6 +20,7 @@ from gateway.control.channel import (
     Drained,
     Failed,
     FromWorker,
+    Level,
     Prepare,
     Ready,
     Reopen,
@@ -287,3 +289,13 @@ async def test_log_files_are_reopened_when_told_and_flushed_before_a_drain_is_re
     rig.channel.send(Reopen())
     assert await rig.ask(DrainCall(12, timeout=5.0)) == Drained(12, True)
     assert rig.readiness.done == ["reopen", "flush"]
+
+
+async def test_the_level_of_the_log_changes_when_told(rig: Rig) -> None:
+    before = logging.root.level
+    try:
+        rig.channel.send(Level("error"))
+        await rig.ask(Describe(1))
+        assert logging.root.level == logging.ERROR
+    finally:
+        logging.root.setLevel(before)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -55,12 +55,18 @@ class Reopen(msgspec.Struct, tag=True):
     """Go on in new log files."""
 
 
+class Level(msgspec.Struct, tag=True):
+    """Log from ``level`` up."""
+
+    level: str
+
+
 class Stop(msgspec.Struct, tag=True):
     """Exit now, whatever is in flight."""
 
 
 AnyCall = Prepare | Commit | Describe | Drain
-ToWorker = AnyCall | Abort | Unready | Reopen | Stop
+ToWorker = AnyCall | Abort | Unready | Reopen | Level | Stop
 
 
 class Answer(msgspec.Struct, tag=True):
@@ -107,6 +113,7 @@ class Handed(msgspec.Struct, frozen=True):
     segment: int
     sockets: tuple[int, ...]
     log_level: str
+    log_format: Literal["text", "json"] = "text"
 
 
 In = TypeVar("In")
