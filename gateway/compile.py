@@ -7,6 +7,8 @@ from functools import partial
 from math import inf
 from urllib.parse import quote
 
+from msgspec import structs
+
 from .api.face import Claim
 from .api.kserve import KServeRouter
 from .api.router import Router
@@ -37,7 +39,6 @@ from .layers.retry import retry, retry_budget
 from .leases import Lease, Leases
 from .service import Layer, Service, stack
 from .telemetry.metrics import Registry
-from .upstream.cluster import Cluster
 from .upstream.line import always_there
 from .upstream.names import is_name
 
@@ -112,20 +113,27 @@ class _Compiler:
         )
 
     def _call(
-        self, name: str, backend: Backend, graph: schema.Graph, address: Address | bytes, service: Service
+        self,
+        name: str,
+        backend: Backend,
+        graph: schema.Graph,
+        address: Address | bytes,
+        service: Service,
+        *,
+        streams: bool = False,
     ) -> Service:
         """A call of ``service`` at ``address``; bytes: with the client's own method and target, and these before it."""
         server = self._config.server
         allowed, added = rules(graph.compat, server.headers, graph.headers, backend.headers)
         kserve = graph.compat == "kserve"
         by = backend.load_balancer.consistent_hash
-        # A call that may have to wait for an endpoint has its time limit from when it gets one (upstream/backend.py).
-        patience = inf if isinstance(service, Cluster) else backend.timeouts.request or inf
+        # A call that may have to wait for an endpoint has its time limits from when it gets one (upstream/backend.py).
+        patience = inf if backend.queues and not kserve else backend.timeouts.request or inf
         return stack(
             Upstream if self._keeps_records else None,
             observe_backend(self._registry, name),
             affinity(by) if by else None,
-            forward(allowed, added, address, patience, tell_time=not kserve),
+            forward(allowed, added, address, patience, tell_time=not kserve, streams=streams),
             forwarded(server.trusted_proxies) if allowed[b"x-forwarded-for"] and not kserve else None,
             ContentTypeJson if kserve else None,
             *self._again(name, backend, kserve),
@@ -143,10 +151,12 @@ class _Compiler:
             second = hedge_budget(backend.hedge) if backend.hedge else None
             self._patience[name] = retry_budget(backend.retry, self._workers), second, Latency(clock), Latency(clock)
         first, second, calls, whole = self._patience[name]
-        idempotent = backend.retry.idempotent
+        again, idempotent = backend.retry, backend.retry.idempotent
+        if backend.queues:  # the time of an attempt begins when it is sent, too
+            again = structs.replace(again, per_try_timeout=0.0)
         return (
             in_time(name, whole) if asked else None,
-            retry(self._registry, name, backend.retry, first),
+            retry(self._registry, name, again, first),
             hedge(self._registry, name, backend.hedge, calls, second, idempotent) if backend.hedge and second else None,
         )
 
@@ -163,6 +173,8 @@ class _Compiler:
 
     def _pool(self, name: str, origin: Origin, backend: Backend) -> Way:
         pool = self._lease.pool(name, origin, backend.tls, backend.timeouts.connect)
+        pool.first_byte = backend.timeouts.first_byte
+        pool.silence = backend.timeouts.idle or inf
         return pool, pool.reachable
 
     def _going(self, name: str, url: str, backend: Backend, private: frozenset[bytes], way: Way) -> Way:
@@ -177,14 +189,17 @@ class _Compiler:
         sidecar = Sidecar(self._leases.mesh, redirected, inside, plain)
         return sidecar, sidecar.reachable
 
-    def named(self, name: str, graph: schema.Graph, verb: str = "") -> Built:
-        """A configured backend, called as its protocol says; ``verb``: explain or metadata instead of inference."""
+    def named(self, name: str, graph: schema.Graph, verb: str = "", *, streams: bool = False) -> Built:
+        """A configured backend, called as its protocol says; ``verb``: explain or metadata instead of inference.
+
+        ``streams``: nobody reads its answer but the client, so it may come as a stream.
+        """
         backend = self.backends[name]
         url = backend.urls[0]
-        return self._built(name, url, backend, graph, _address(name, backend, split(url)[1], verb))
+        return self._built(name, url, backend, graph, _address(name, backend, split(url)[1], verb), streams)
 
-    def url(self, url: str, graph: schema.Graph) -> Built:
-        """A ``serviceUrl``: called with POST, exactly there."""
+    def url(self, url: str, graph: schema.Graph, *, streams: bool = False) -> Built:
+        """A ``serviceUrl``: called with POST, exactly there; ``streams`` as above."""
         kserve = graph.compat == "kserve"
         if kserve and (refused := refusal(url)) is not None:
             action, cause = refused
@@ -196,13 +211,15 @@ class _Compiler:
         timeouts = schema.BackendTimeouts(request=graph.service_timeout or (0.0 if kserve else 30.0))
         backend = Backend(url=url, protocol="raw", timeouts=timeouts)
         path = quote(target if target.startswith("/") else f"/{target}", safe=AS_IT_IS).encode()
-        return self._built(str(origin), url, backend, graph, (b"POST", path))
+        return self._built(str(origin), url, backend, graph, (b"POST", path), streams)
 
-    def _built(self, name: str, url: str, backend: Backend, graph: schema.Graph, address: Address | bytes) -> Built:
+    def _built(
+        self, name: str, url: str, backend: Backend, graph: schema.Graph, address: Address | bytes, streams: bool
+    ) -> Built:
         kserve = graph.compat == "kserve"
         service, needs = self._way(name, backend, kserve)
         if not kserve:
-            return self._call(name, backend, graph, address, service), needs
+            return self._call(name, backend, graph, address, service, streams=streams), needs
         added = rules(graph.compat, self._config.server.headers, graph.headers, backend.headers)[1]
         going, needs = self._going(name, url, backend, frozenset(dict(added)), (service, needs))
         return CallService(url, self._call(name, backend, graph, address, going)), needs

@@ -8,7 +8,7 @@ from typing import Protocol
 from .api.face import Face
 from .api.readiness import Needs, Reachable
 from .config import schema
-from .config.walk import backends, reachable, upwards
+from .config.walk import backends, ends, reachable, tails, upwards
 from .graph.condition import compile_condition
 from .graph.ensemble import Ensemble
 from .graph.kserve import KServeEnsemble, KServeSequence, KServeSplitter, KServeSwitch, NoNode
@@ -40,8 +40,8 @@ class Calls(Protocol):
 
     def edge(self, name: str, graph: schema.Graph, root: Service, /) -> Service: ...
     def step(self, graph: str, node: schema.Node, at: tuple[str, str], service: Service, /) -> Service: ...
-    def named(self, name: str, graph: schema.Graph, verb: str = "", /) -> Built: ...
-    def url(self, url: str, graph: schema.Graph, /) -> Built: ...
+    def named(self, name: str, graph: schema.Graph, verb: str = "", /, *, streams: bool = False) -> Built: ...
+    def url(self, url: str, graph: schema.Graph, /, *, streams: bool = False) -> Built: ...
 
 
 def compile_graph(calls: Calls, name: str, graph: schema.Graph) -> Face:
@@ -57,15 +57,19 @@ class _Graph:
         self._name = name
         self._graph = graph
         self._language = graph.condition_language or ("gjson" if graph.compat == "kserve" else "jmespath")
-        self._nodes: dict[str, Built] = {}
+        self._nodes: dict[tuple[str, bool], Built] = {}
+        """By name, and by whether they are in tail position: their answer is the graph's, and only the client's."""
         self._backends = backends(graph, reachable(graph))
 
     def face(self) -> Face:
         calls, graph = self._calls, self._graph
+        tail = graph.compat != "kserve"
+        uses = tails(graph, tail)
         for name in upwards(graph):
-            self._nodes[name] = self._node(name, graph.nodes[name])
-        root, needs = self._nodes["root"]
-        explain = calls.named(graph.explain.backend, graph, "explain")[0] if graph.explain else None
+            for use in uses[name]:
+                self._nodes[name, use] = self._node(name, graph.nodes[name], use)
+        root, needs = self._nodes["root", tail]
+        explain = calls.named(graph.explain.backend, graph, "explain", streams=tail)[0] if graph.explain else None
         v1, v2 = self._spoken()
         return Face(
             self._name,
@@ -90,17 +94,17 @@ class _Graph:
         name = next((name for name in self._backends if backends[name].protocol == "v2"), None)
         return None if name is None else self._calls.named(name, self._graph, "metadata")[0]
 
-    def _node(self, name: str, node: schema.Node) -> Built:
+    def _node(self, name: str, node: schema.Node, tail: bool) -> Built:
         """One node; those that its steps lead to are built already."""
-        built = [self._step(name, index, step) for index, step in enumerate(node.steps)]
+        built = [self._step(name, index, step, tail and ends(node, index)) for index, step in enumerate(node.steps)]
         every = node.router_type in ("Sequence", "Ensemble")
         needs = Needs(every, tuple(need for step, need in built if node.router_type != "Splitter" or step.weight))
         return NODES[self._graph.compat][node.router_type](step for step, _ in built), needs
 
-    def _step(self, node: str, index: int, step: schema.Step) -> tuple[Step, Needs | Reachable]:
+    def _step(self, node: str, index: int, step: schema.Step, tail: bool) -> tuple[Step, Needs | Reachable]:
         name = step.name or step.backend or step.node_name or step.service_url or str(index)
         label = f"{node}={name}".encode()
-        service, needs = self._target(step) if step.fallback is None else self._backed(step, step.fallback, label)
+        service, needs = self._backed(step, step.fallback, label, tail) if step.fallback else self._target(step, tail)
         condition = compile_condition(self._language, step.condition) if step.condition is not None else None
         return (
             Step(
@@ -122,20 +126,20 @@ class _Graph:
             needs,
         )
 
-    def _backed(self, step: schema.Step, instead: schema.Fallback, label: bytes) -> Built:
+    def _backed(self, step: schema.Step, instead: schema.Fallback, label: bytes, tail: bool) -> Built:
         """A step with its fallback: its own timeout stands inside, and either of them is enough to be ready."""
-        service, needs = self._target(step)
-        other, others_needs = self._target(instead)
+        service, needs = self._target(step, tail)
+        other, others_needs = self._target(instead, tail)
         return fallback(other, label + b"~fallback", step.timeout)(service), Needs(False, (needs, others_needs))
 
-    def _target(self, way: schema.Step | schema.Fallback) -> Built:
+    def _target(self, way: schema.Step | schema.Fallback, tail: bool) -> Built:
         if way.node_name is not None:
-            return self._nodes.get(way.node_name) or (NoNode(), _never)
+            return self._nodes.get((way.node_name, tail)) or (NoNode(), _never)
         if way.backend is not None:
-            return self._calls.named(way.backend, self._graph)
+            return self._calls.named(way.backend, self._graph, streams=tail)
         if isinstance(way, schema.Fallback):
             return Prepared(way.response or schema.FallbackResponse()), _always
-        return self._calls.url(way.service_url or "", self._graph)
+        return self._calls.url(way.service_url or "", self._graph, streams=tail)
 
 
 async def _never() -> bool:

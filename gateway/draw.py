@@ -56,7 +56,8 @@ def _address(name: str, backend: Backend | None) -> str:
         return "unknown"
     base, model = backend.urls[0].rstrip("/") if backend.urls else "unknown", backend.model or name
     paths = {"v1": f"/v1/models/{model}:predict", "v2": f"/v2/models/{model}/infer", "raw": backend.path or "/…"}
-    return base + (" " if base.startswith("unix:") else "") + paths[backend.protocol]
+    others = f" (1 of {len(backend.urls)} endpoints)" if len(backend.urls) > 1 else ""
+    return base + (" " if base.startswith("unix:") else "") + paths[backend.protocol] + others
 
 
 def _words(node: Node, step: Step, total: int) -> str:

@@ -182,12 +182,20 @@ class NoHealthyUpstream(GatewayError):
 
 
 class Overloaded(GatewayError):
-    """The gateway is at its limit of requests in flight."""
+    """The gateway is at its limit of requests in flight, of connections, or of bytes of their bodies."""
 
     status = 503
     code = "overload"
     title = "Overloaded"
     retryable = True
+
+
+class BuffersFull(GatewayError):
+    """The backend's answer does not fit into what is left of ``server.limits.maxBufferedBytes``."""
+
+    status = 503
+    code = "buffers_full"
+    title = "No room for the answer"
 
 
 class UpstreamOverflow(GatewayError):

@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar, cast
 
 from .config import schema
 from .graph.kserve.sidecar import Mesh
+from .http.buffers import Buffers
 from .http.origin import Origin
 from .http.pool import Pool, Sweeper
 from .http.tls import client_context
@@ -42,7 +43,9 @@ class Leases:
     """The pools and upstreams of one worker, and the sweeper that keeps the calls' deadlines."""
 
     def __init__(self) -> None:
-        self.sweeper = Sweeper(asyncio.get_running_loop())
+        self.buffers = Buffers()
+        """Room for bodies; the data port says how much."""
+        self.sweeper = Sweeper(asyncio.get_running_loop(), self.buffers)
         self.ready = True
         """False while the worker drains: readiness on the data port."""
         self.mesh = Mesh()
@@ -107,7 +110,7 @@ class Lease:
 
         Raises OSError or ssl.SSLError when a TLS file is missing or does not fit.
         """
-        key = self._key(name, origin, "", tls)
+        key = self._key(name, origin, "", tls, _versions(tls))
         pool = self.pools.get(key)
         if pool is None:
             make = partial(self._make, name, origin, "", tls)
@@ -120,23 +123,29 @@ class Lease:
 
         Raises OSError or ssl.SSLError when a TLS file is missing or does not fit.
         """
-        key = ("upstream", name, origins, backend.tls, _versions(backend.tls), self._max_body)
+        versions = _versions(backend.tls)
+        key = ("upstream", name, origins, backend.tls, versions, self._max_body)
         upstream = self.upstreams.get(key)
         if upstream is None:
-            upstream = self.upstreams[key] = self._leases.take(key, lambda: self._found(name, backend, origins))
+            upstream = self.upstreams[key] = self._leases.take(
+                key, lambda: self._found(name, backend, origins, versions)
+            )
             self._pending.append(partial(upstream.configure, backend))
         return upstream
 
-    def _found(self, name: str, backend: schema.Backend, origins: tuple[Origin, ...]) -> Upstream:
+    def _found(
+        self, name: str, backend: schema.Backend, origins: tuple[Origin, ...], versions: tuple[int, ...]
+    ) -> Upstream:
+        """``versions``: of the TLS files that it began with, whatever becomes of them while it lasts."""
         tls = backend.tls
         context = client_context(tls) if any(origin.tls for origin in origins) else None
 
         def connect(origin: Origin, address: str) -> Pool:
-            key = self._key(name, origin, address, tls)
+            key = self._key(name, origin, address, tls, versions)
             return leases.take(key, lambda: self._make(name, origin, address, tls, context if origin.tls else None))
 
         def disconnect(origin: Origin, address: str) -> None:
-            leases.give_back(self._key(name, origin, address, tls))
+            leases.give_back(self._key(name, origin, address, tls, versions))
 
         leases = self._leases
         upstream = Upstream(name, origins, connect, disconnect, self._registry, self._workers)
@@ -156,6 +165,8 @@ class Lease:
 
     def begin(self) -> None:
         """This generation is the one that serves: what it shares with the one before it follows its configuration."""
+        for pool in self.pools.values():
+            pool.max_connections = 0  # an upstream that does not use it any more may have set one
         for configure in self._pending:
             configure()
         self._pending.clear()
@@ -165,7 +176,7 @@ class Lease:
 
         They are not shared with the next generation's unless it goes to the same places while this one lasts.
         """
-        key = self._key(name, origin, "", None)
+        key = self._key(name, origin, "", None, ())
         pool = self.pool(name, origin, None, connect_timeout)
         if key not in self._visited and len(self._visited) == VISITED:
             oldest = next(iter(self._visited))
@@ -175,8 +186,10 @@ class Lease:
         self._visited[key] = None
         return pool
 
-    def _key(self, name: str, origin: Origin, address: str, tls: schema.BackendTls | None) -> Hashable:
-        return (name, origin, address, tls, _versions(tls), self._max_body)
+    def _key(
+        self, name: str, origin: Origin, address: str, tls: schema.BackendTls | None, versions: tuple[int, ...]
+    ) -> Hashable:
+        return (name, origin, address, tls, versions, self._max_body)
 
     def _make(
         self,

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
+from .stream import Stream
+
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -87,6 +89,10 @@ class Request(msgspec.Struct, gc=False):
     """The minor version of HTTP that the client speaks."""
     record: Record | None = None
     """Shared by all requests derived from the client's; None where nobody keeps records."""
+    streams: bool = False
+    """The answer may come with a stream for its body: whoever gets it only passes it on."""
+    claim: object = None
+    """What counts a large body for as long as this lives; see gateway/http/buffers.py."""
 
     def derive(self, deadline: float) -> Request:
         """The same message with a deadline of its own (loop time)."""
@@ -107,6 +113,7 @@ class Request(msgspec.Struct, gc=False):
             self.affinity,
             self.minor,
             self.record,
+            self.streams,
         )
 
     def carrying(self, message: Response) -> Request:
@@ -145,11 +152,20 @@ class Response(msgspec.Struct, gc=False):
     """The headers as lines, good for as long as ``headers`` are the very list that is in here."""
     stamp: bytes = b""
     """Header lines of the gateway's own, sent after those of ``headers``."""
+    stream: Stream | None = None
+    """The body, in place of ``body``, where it passes through. Whoever does not pass it on calls ``drop``."""
+    claim: object = None
+    """What counts a large body for as long as this lives; see gateway/http/buffers.py."""
 
     @property
     def ok(self) -> bool:
         """True for 200-299, which is what every node means by success."""
         return 200 <= self.status < 300
+
+    def drop(self) -> None:
+        """Nobody will read it: have the rest of it not sent."""
+        if self.stream is not None:
+            self.stream.cancel()
 
 
 def header(headers: Headers, name: bytes) -> bytes | None:

@@ -231,7 +231,7 @@ async def serve(handed: Handed) -> None:
     sockets = [socket.socket(fileno=descriptor) for descriptor in handed.sockets]
     parts = Parts(
         compile=lambda config: compile_app(config, leases, registry, handed.workers),
-        server=lambda config: HttpServer(config, registry, handed.workers),
+        server=lambda config: HttpServer(config, registry, handed.workers, leases.buffers),
         tls=server_context,
         readiness=leases,
     )

@@ -98,6 +98,21 @@ def test_addresses_of_backends() -> None:
     ]
 
 
+def test_of_several_endpoints_the_first_is_shown_and_how_many_there_are() -> None:
+    endpoints = ("http://a:1", "http://b:2", "http://c:3")
+    steps = (Step(backend="m", fallback=Fallback(backend="n")),)
+    config = Config(
+        backends={"m": Backend(endpoints=endpoints), "n": Backend(endpoints=endpoints[:1])},
+        graphs={"g": Graph(nodes={"root": Node(router_type="Sequence", steps=steps)})},
+    )
+    shown = "http://a:1/v1/models/m:predict (1 of 3 endpoints)"
+    assert f"── m -> {shown}\n" in draw.text(config)
+    assert f"m\\n{shown}" in draw.dot(config)
+    assert f">{shown}<" in svg(config)
+    assert "http://a:1/v1/models/m:predict #40;1 of 3 endpoints#41;" in draw.mermaid(config)
+    assert "m fails: n -> http://a:1/v1/models/n:predict\n" in draw.text(config)
+
+
 def test_mermaid() -> None:
     assert (
         draw.mermaid(example("splitter"))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.schema import BackendTls
+from gateway.config.backend import CircuitBreaker
+from gateway.config.schema import Backend, BackendTls
 from gateway.http.origin import Origin
 from gateway.leases import VISITED, Lease, Leases
 from gateway.telemetry.metrics import Registry
@@ -101,6 +102,62 @@ def test_a_renewed_certificate_makes_another_pool(tmp_path: Path) -> None:
             assert made.new().pool("a", A, BackendTls(ca_file=str(file), server_name="x"), 5.0) is not first
 
     scenario()
+
+
+def test_an_upstream_gives_back_what_it_took_though_its_certificate_was_renewed_meanwhile(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text("")
+    backend = Backend(url="http://127.0.0.1:1", tls=BackendTls(ca_file=str(file)))
+
+    @virtual
+    async def scenario() -> None:
+        async with generations() as made:
+            old, new = made.new(), made.new()
+            old.upstream("a", backend, (A,))
+            (first,) = made.leases.sweeper.pools
+            os.utime(file, ns=(1, 1))
+            new.upstream("a", backend, (A,))
+            assert made.open == 2
+            old.release()
+            assert made.open == 1
+            assert first not in made.leases.sweeper.pools
+            new.release()
+            assert made.open == 0
+
+    scenario()
+
+
+@virtual
+async def test_a_pool_is_not_bound_by_the_limits_that_a_reload_has_taken_away() -> None:
+    async with generations() as made:
+        old, new = made.new(), made.new()
+        old.upstream("a", Backend(url="http://127.0.0.1:1", circuit_breaker=CircuitBreaker(max_connections=1)), (A,))
+        (pool,) = made.leases.sweeper.pools
+        assert pool.max_connections == 1
+        assert new.pool("a", A, None, 5.0) is pool
+        assert pool.max_connections == 1
+        new.begin()
+        assert pool.max_connections == 0
+        old.release()
+        assert made.open == 1
+        new.release()
+
+
+@virtual
+async def test_what_an_upstream_shares_follows_the_generation_that_serves() -> None:
+    async with generations() as made:
+        old, new = made.new(), made.new()
+        upstream = old.upstream("a", Backend(url="http://127.0.0.1:1"), (A,))
+        (pool,) = made.leases.sweeper.pools
+        breaker = CircuitBreaker(max_connections=1)
+        assert new.upstream("a", Backend(url="http://127.0.0.1:1", circuit_breaker=breaker), (A,)) is upstream
+        assert pool.max_connections == 0
+        new.begin()
+        assert pool.max_connections == 1
+        old.release()
+        assert made.open == 1
+        new.release()
+        assert made.open == 0
 
 
 @virtual

@@ -30,7 +30,23 @@ class BackendTimeouts(Mapping, frozen=True, kw_only=True):
     """How long the gateway waits for a model server."""
 
     connect: Annotated[Duration, Meta(description="TCP and TLS.")] = 5.0
-    request: Annotated[Duration, Meta(description="From the first byte sent to the last byte of the answer.")] = 30.0
+    request: Annotated[
+        Duration,
+        Meta(
+            description="From the first byte sent to the last byte of the answer; where that streams, to the end of "
+            "its head. 0s: no limit but the graph's."
+        ),
+    ] = 30.0
+    first_byte: Annotated[
+        Duration, Meta(description="From the request sent to the end of the answer's head; 0s: only `request`.")
+    ] = 0.0
+    idle: Annotated[
+        Duration,
+        Meta(
+            description="Between two pieces of an answer that streams, not counting the time in which the client does "
+            "not read; 0s: no limit."
+        ),
+    ] = 300.0
 
 
 class BackendTls(Mapping, frozen=True, kw_only=True):
@@ -112,16 +128,22 @@ class OutlierDetection(Mapping, frozen=True, kw_only=True):
 
 
 class CircuitBreaker(Mapping, frozen=True, kw_only=True):
-    """Caps for a backend, all endpoints of a worker together; beyond them 503 at once."""
+    """Caps for a backend, all workers together; beyond them 503 at once."""
 
-    max_connections: Annotated[Positive, Meta(description="Open connections.")] = 1024
-    max_requests: Annotated[Positive, Meta(description="Calls under way or queued.")] = 1024
+    max_connections: Annotated[Positive, Meta(description="Open connections to each endpoint.")] = 1024
+    max_requests: Annotated[Positive, Meta(description="Calls under way or queued, of all endpoints together.")] = 1024
 
 
 class Concurrency(Mapping, frozen=True, kw_only=True):
     """How many calls an endpoint is given at once (Knative's `containerConcurrency`); the rest waits in a queue."""
 
-    limit: Annotated[Count, Meta(description="Calls at once for each endpoint, all workers together; 0: any.")] = 0
+    limit: Annotated[
+        Count,
+        Meta(
+            description="Calls at once for each endpoint, all workers together, but at least one for each worker; "
+            "0: any."
+        ),
+    ] = 0
     queue: Annotated[
         Count, Meta(description="Requests that may wait, all workers together; 0: ten for each place, at least 100.")
     ] = 0
@@ -264,3 +286,8 @@ class Backend(Mapping, frozen=True, kw_only=True):
     def urls(self) -> tuple[str, ...]:
         """Where it is; the first one speaks for all where only scheme and path matter."""
         return self.endpoints if self.url is None else (self.url,)
+
+    @property
+    def queues(self) -> bool:
+        """Whether a call may have to wait before it is sent."""
+        return self.concurrency is not None or self.hold > 0

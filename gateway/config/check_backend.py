@@ -30,12 +30,13 @@ def _urls(backend: Backend, path: Path, report: Report) -> None:
         report.conflict(path, "a backend has a 'url', or 'endpoints'; exactly one of them")
     if backend.url is not None:
         complain(report, (*path, "url"), addresses.bad_backend_url(backend.url))
+    good = [url for url in backend.endpoints if addresses.bad_backend_url(url) is None]
     for index, url in enumerate(backend.endpoints):
         place = (*path, "endpoints", index)
         complain(report, place, addresses.bad_backend_url(url))
         if url in backend.endpoints[:index]:
             report.conflict(place, f"'{url}' is in the list twice")
-        elif addresses.prefix(url) != addresses.prefix(backend.endpoints[0]):
+        elif url in good and addresses.prefix(url) != addresses.prefix(good[0]):
             report.conflict(place, "the endpoints of a backend have the same path")
     if backend.tls is not None:
         _tls(backend.urls, backend.tls, (*path, "tls"), report)

@@ -57,6 +57,13 @@ class Limits(Mapping, frozen=True, kw_only=True):
     """What a client may ask of the gateway."""
 
     max_body_bytes: Annotated[Size, Meta(description="The largest request body; beyond it 413.")] = 64 << 20
+    max_buffered_bytes: Annotated[
+        Size,
+        Meta(
+            description="Bytes of bodies held at once, all workers together: requests, and answers that do not stream, "
+            "each from 64KiB on; beyond it 503. Each worker may hold one of `maxBodyBytes` anyway. 0: no limit."
+        ),
+    ] = 512 << 20
     max_header_bytes: Annotated[Size, Meta(description="The largest request head; beyond it 431.")] = 60 << 10
     max_headers: Annotated[Count, Meta(description="The most header fields of a request; beyond it 431.")] = 100
     max_connections: Annotated[Count, Meta(description="Open connections, all workers together; 0: no limit.")] = 10_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from .schema import Fallback, Graph, Step
+from .schema import Fallback, Graph, Node, Step
 
 
 def children(graph: Graph, name: str) -> list[str]:
@@ -33,6 +33,26 @@ def reachable(graph: Graph) -> list[str]:
             seen[name] = None
             waiting += reversed(children(graph, name))
     return list(seen)
+
+
+def ends(node: Node, index: int) -> bool:
+    """Whether the answer of a step becomes the node's as it is, and nothing else of the node ever looks at it."""
+    if node.router_type == "Sequence":
+        return index == len(node.steps) - 1
+    return node.router_type != "Ensemble"
+
+
+def tails(graph: Graph, root: bool) -> dict[str, set[bool]]:
+    """Of each node that a request can come to, how it is used: is its answer the graph's, as it is (True), or is it
+    read on the way (False)? It may be both. ``root``: what holds of the graph itself. The graph has no cycle."""
+    uses: dict[str, set[bool]] = {name: set() for name in upwards(graph)}
+    uses["root"] = {root}
+    for name in reversed(uses):
+        node = graph.nodes[name]
+        for index, step in enumerate(node.steps):
+            for below in (way.node_name for way in ways(step) if way.node_name in uses):
+                uses[below] |= {tail and ends(node, index) for tail in uses[name]}
+    return uses
 
 
 def cycle(graph: Graph) -> list[str] | None:

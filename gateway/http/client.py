@@ -2,15 +2,18 @@
 
 The rule: a connection goes back to its pool only when its answer ended exactly where it should, so that no answer can
 ever reach the wrong request. Only the connection gives up on an answer; whoever waits for it just drops the future.
+An answer that may stream is handed out as soon as its head is there; from then on only silence ends it early.
 """
 
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import TYPE_CHECKING, cast
 
 from gateway.errors import GatewayError, UpstreamReset, UpstreamTimeout
 from gateway.message import Request, Response
+from gateway.stream import Stream
 
 from .responses import ResponseReader
 from .wire import field_lines
@@ -26,20 +29,34 @@ _BODILESS = frozenset((b"GET", b"HEAD", b"OPTIONS", b"DELETE"))
 class ClientConnection(asyncio.Protocol):
     """Sends one request after the other to one backend."""
 
-    __slots__ = ("_pool", "_reader", "_request", "_resendable", "_transport", "_waiter", "deadline", "idle_since")
+    __slots__ = (
+        "_paused",
+        "_pool",
+        "_reader",
+        "_request",
+        "_resendable",
+        "_stream",
+        "_transport",
+        "_waiter",
+        "deadline",
+        "idle_since",
+    )
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._reader = ResponseReader(pool.max_body, pool.heads)
+        self._reader = ResponseReader(pool.max_body, pool.heads, self._may_stream, pool.buffers)
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Response] | None = None
         self._request: Request | None = None
         self._resendable = False
+        self._paused = False
+        self._stream: Stream | None = None
         self.deadline = 0.0
         self.idle_since = 0.0
 
     def __repr__(self) -> str:
-        state = "closed" if self._transport is None else "idle" if self._waiter is None else "busy"
+        busy = "streaming" if self._stream is not None else "busy" if self._waiter is not None else "idle"
+        state = "closed" if self._transport is None else busy
         return f"<ClientConnection {self._pool.origin} {state}>"
 
     def send(self, request: Request, waiter: asyncio.Future[Response], *, resendable: bool) -> None:
@@ -86,7 +103,7 @@ class ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._waiter is None:
-            self._drop()  # nobody asked
+            self._pass_on(data)
             return
         try:
             self._reader.feed(data)
@@ -95,12 +112,20 @@ class ClientConnection(asyncio.Protocol):
             return
         if self._reader.response is not None:
             self._complete(self._reader.response)
+        elif self._reader.passing:
+            self._begin()
+        elif self._reader.arriving and self._request is not None:
+            self.deadline = self._request.deadline  # the one for its first byte is met
 
     def eof_received(self) -> None:
         # The only honest end of a body that lasts until the end: a reset does not come by here, nor does TLS that was
         # cut off instead of closed (RFC 9112 section 9.8).
         self._reader.end()
-        if self._waiter is None:
+        if self._stream is not None:
+            self._hand_on(self._stream)
+        if self._stream is not None:
+            self._fail(self._reset())
+        elif self._waiter is None:
             self._pool.forget(self)
         elif self._reader.response is not None:
             self._complete(self._reader.response)
@@ -109,16 +134,86 @@ class ClientConnection(asyncio.Protocol):
         self._transport = None
         self._pool.lost(self)
         self._reader.close()
-        waiter, request = self._waiter, self._request
-        self._waiter = self._request = None
-        if waiter is None or waiter.done() or request is None:
-            return
-        if self._resendable and not self._reader.started:
-            self._pool.resend(request, waiter)
+        if self._waiter is not None and self._request is not None and self._resendable and not self._reader.started:
+            waiter, request = self._waiter, self._request
+            self._waiter = self._request = None
+            if not waiter.done():
+                self._pool.resend(request, waiter)
         else:
-            waiter.set_exception(
-                UpstreamReset(f"{self._pool.origin} closed the connection before its answer was complete")
-            )
+            self._fail(self._reset())
+
+    def _reset(self) -> UpstreamReset:
+        return UpstreamReset(f"{self._pool.origin} closed the connection before its answer was complete")
+
+    # The source of a stream.
+
+    def pause(self) -> None:
+        """Read no more, so that the backend stops too; as long as that lasts, nobody can blame it for silence."""
+        self.deadline = inf
+        self._pause()
+
+    def resume(self) -> None:
+        self.deadline = self._pool.silent_until()
+        self._read_on()
+
+    def cancel(self) -> None:
+        self._stream = None
+        self._drop()
+
+    def _pause(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _read_on(self) -> None:
+        if self._paused and self._transport is not None and not self._transport.is_closing():
+            self._paused = False
+            self._transport.resume_reading()
+
+    def _may_stream(self) -> bool:
+        return self._request is not None and self._request.streams
+
+    def _begin(self) -> None:
+        """Hand out the head of an answer; nothing more is read until somebody takes what follows."""
+        waiter, self._waiter = self._waiter, None
+        request, self._request = self._request, None
+        if waiter is None or request is None or waiter.done():
+            self._drop()
+            return
+        self.deadline = min(request.deadline, self._pool.silent_until())  # for somebody to take it
+        self._stream = stream = Stream(self, self._reader.length)
+        response = self._reader.begun()
+        response.stream = stream
+        if piece := self._reader.take():
+            stream.chunk(piece)
+        self._pause()
+        waiter.set_result(response)
+
+    def _pass_on(self, data: bytes) -> None:
+        stream = self._stream
+        if stream is None:
+            self._drop()  # nobody asked
+            return
+        if self.deadline < inf:  # else no silence is too long, or it is paused, and TLS had this already
+            self.deadline = self._pool.silent_until()
+        try:
+            self._reader.feed(data)
+        except GatewayError as error:
+            self._fail(error)
+        else:
+            self._hand_on(stream)
+
+    def _hand_on(self, stream: Stream) -> None:
+        """What has come of a body: once for each read, however many chunks it brought."""
+        response = self._reader.response
+        piece = self._reader.take() if response is None else response.body
+        if piece:
+            stream.chunk(piece)
+        if response is not None and self._stream is not None:  # else the piece made somebody give up
+            self._stream = None
+            self._read_on()  # for the next answer; the client may have stopped this one in its last piece
+            self._complete(response)
+            stream.end()
 
     # The two ends of a call.
 
@@ -135,9 +230,12 @@ class ClientConnection(asyncio.Protocol):
 
     def _fail(self, error: GatewayError) -> None:
         waiter, self._waiter = self._waiter, None
+        stream, self._stream = self._stream, None
         self._request = None
         self._drop()
-        if waiter is not None and not waiter.done():
+        if stream is not None:
+            stream.fail(error)
+        elif waiter is not None and not waiter.done():
             waiter.set_exception(error)
 
     def _drop(self) -> None:

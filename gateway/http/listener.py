@@ -15,6 +15,7 @@ from gateway.errors import GatewayError, NoHealthyUpstream, Overloaded
 from gateway.message import Request, Response
 from gateway.telemetry.metrics import Registry
 
+from .buffers import Buffers
 from .requests import ReaderLimits
 from .server import ServerConnection
 from .wire import http_date
@@ -37,7 +38,9 @@ async def _not_configured(request: Request) -> Response:
 class Server:
     """Accepts clients and hands their requests to ``app``; assigning another ``app`` is how a generation is swapped."""
 
-    def __init__(self, config: schema.Server, registry: Registry, workers: int = 1) -> None:
+    def __init__(
+        self, config: schema.Server, registry: Registry, workers: int = 1, buffers: Buffers | None = None
+    ) -> None:
         self.app: Callable[[Request], Awaitable[Response]] = _not_configured
         self.draining = False
         self.loop = asyncio.get_running_loop()
@@ -45,6 +48,9 @@ class Server:
         self.date_field = b""
         self.connections: set[ServerConnection] = set()
         self._workers = workers
+        self._buffers = buffers or Buffers()
+        self._buffered = registry.gauge("gateway_buffered_bytes")
+        self._no_room = registry.counter("gateway_buffer_refusals_total")
         self._listeners: list[asyncio.Server] = []
         self._registry = registry
         self._open = registry.gauge("gateway_connections")
@@ -58,7 +64,12 @@ class Server:
         """Limits and timeouts for the connections and requests to come."""
         timeouts, limits = config.timeouts, config.limits
         self.patience = (timeouts.idle or inf, timeouts.header or inf, timeouts.body or inf)
-        self.reader_limits = ReaderLimits(limits.max_body_bytes, limits.max_header_bytes, limits.max_headers)
+        # However many share the room, each has enough for one body of any size that is allowed.
+        room = max(-(-limits.max_buffered_bytes // self._workers), limits.max_body_bytes)
+        self._buffers.limit = room if limits.max_buffered_bytes else inf
+        self.reader_limits = ReaderLimits(
+            limits.max_body_bytes, limits.max_header_bytes, limits.max_headers, buffers=self._buffers
+        )
         self._handshake = timeouts.header or None
         self._max_connections = -(-limits.max_connections // self._workers)
 
@@ -123,5 +134,13 @@ class Server:
         self.loop.call_later(TICK, self._tick)
         self.now = now = self.loop.time()
         self.date_field = b"date: " + http_date(time.time()) + b"\r\n"
+        self._publish()
         for connection in [one for one in self.connections if one.deadline < now]:
             connection.expire()
+
+    def _publish(self) -> None:
+        buffers = self._buffers
+        self._buffered.set(buffers.used)
+        if buffers.refused:
+            self._no_room.add(buffers.refused)
+            buffers.refused = 0

@@ -16,6 +16,7 @@ from gateway.message import Request, Response
 from gateway.service import spawn
 from gateway.telemetry.metrics import Registry
 
+from .buffers import Buffers
 from .client import ClientConnection
 from .heads import Heads, ResponseHead
 from .origin import Origin
@@ -33,11 +34,13 @@ REACH_TIMEOUT = 1.0
 class Sweeper:
     """One timer for all calls of a worker; it rests while there are none."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, buffers: Buffers | None = None) -> None:
         self.loop = loop
         self.pools: set[Pool] = set()
         self.heads: Heads[ResponseHead] = Heads()
         """Known heads of answers, from whichever backend: one bound for a worker, however many pools it has."""
+        self.buffers = buffers or Buffers()
+        """Room for the answers that are kept until they are whole, in common with what clients send."""
         self.now = loop.time()
         self.armed = False
         self._prune()
@@ -87,11 +90,16 @@ class Pool:
         self._address = address or origin.host
         self.max_body = max_body
         self.heads = sweeper.heads
+        self.buffers = sweeper.buffers
         self._name = name
         self.connect_timeout = 5.0
         self.max_connections = 0
         """Open or being opened; 0: any number."""
         self._opening = 0
+        self.first_byte = 0.0
+        """Seconds from a request to the head of its answer; 0: any number."""
+        self.silence = inf
+        """Seconds between two reads of a body that streams."""
         self.idle: dict[ClientConnection, None] = {}
         self.busy: set[ClientConnection] = set()
         self.host_field = b" HTTP/1.1\r\nhost: " + origin.authority + b"\r\n"
@@ -124,6 +132,10 @@ class Pool:
         self._send(connection, request, waiter)
         try:
             return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and (answer := waiter.result()).stream is not None:
+                answer.stream.cancel()  # it came in the same moment, and nobody will ever take it
+            raise
         finally:
             del waiter  # an error that it raises knows this frame, which would know the error through it
 
@@ -134,6 +146,8 @@ class Pool:
             self._sweeper.arm()
         self.busy.add(connection)
         connection.send(request, waiter, resendable=idle)
+        if self.first_byte:
+            connection.deadline = min(request.deadline, self._sweeper.loop.time() + self.first_byte)
 
     def resend(self, request: Request, waiter: asyncio.Future[Response]) -> None:
         """Send once more, on a fresh connection, what went out on one that the backend was just closing."""
@@ -218,6 +232,10 @@ class Pool:
     def lost(self, connection: ClientConnection) -> None:
         self.forget(connection)
         self._open.add(-1.0)
+
+    def silent_until(self) -> float:
+        """The loop time until which a stream may bring nothing, from now on."""
+        return self._sweeper.now + self.silence
 
     # The whole pool.
 

@@ -17,11 +17,13 @@ from gateway.errors import (
     GatewayError,
     HeadersTooLarge,
     NotImplementedByGateway,
+    Overloaded,
     PayloadTooLarge,
     UriTooLong,
 )
 from gateway.message import Headers, Request
 
+from .buffers import UNCOUNTED, Buffers, Claim
 from .head import body_follows, check_authority, combined, expects_continue, replay, rewritten
 from .heads import Heads, RequestHead, request_head
 from .wire import MAX_TARGET, REQUEST_LINE, extended, nominated, requested_timeout
@@ -44,12 +46,13 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
 
 
 class ReaderLimits(msgspec.Struct, frozen=True):
-    """Bytes, bytes and a count, as in ``server.limits``; and the heads that were found to keep to them."""
+    """Bytes, bytes and a count, as in ``server.limits``; the heads that were found to keep to them; room for bodies."""
 
     body: int
     head: int
     fields: int
     heads: Heads[RequestHead] = msgspec.field(default_factory=Heads)
+    buffers: Buffers = msgspec.field(default_factory=Buffers)
 
 
 class RequestReader:
@@ -57,6 +60,7 @@ class RequestReader:
 
     __slots__ = (
         "_body",
+        "_claim",
         "_error",
         "_headers",
         "_held",
@@ -92,6 +96,7 @@ class RequestReader:
         self._target = b""
         self._id = b""
         self._body: bytes | bytearray = b""
+        self._claim: Claim | None = None
         self._replay = b""
         self._unread: list[bytes] = []
         self._wire = 0
@@ -180,6 +185,7 @@ class RequestReader:
     def close(self) -> None:
         """No more will come. Reader and parser know each other; parted, they need no garbage collection."""
         del self._parser
+        self._claim = None
         self._error = None  # its traceback knows the reader, too
 
     @property
@@ -249,8 +255,14 @@ class RequestReader:
 
     def on_body(self, chunk: bytes) -> None:
         body = self._body
-        if len(body) + len(chunk) > self.limits.body:
+        size = len(body) + len(chunk)
+        if size > self.limits.body:
             raise self._refuse(PayloadTooLarge(f"the body exceeds {self.limits.body} bytes"))
+        if size > UNCOUNTED:
+            if self._claim is None:
+                self._claim = Claim(self.limits.buffers)
+            if not self._claim.grow(size):
+                raise self._refuse(_no_room())
         self._body = extended(body, chunk)
 
     def on_message_complete(self) -> None:
@@ -262,6 +274,8 @@ class RequestReader:
         deadline = inf if self._timeout is None else self.clock() + self._timeout
         request = Request(parser.get_method(), self._target, self._headers, bytes(self._body), deadline, self._id)
         request.minor = self._minor or 0
+        if self._claim is not None:
+            request.claim, self._claim = self._claim, None
         self.arrived.append(Arrival(request, self._persistent, request.minor))
         self.state = START
         self.expects = False
@@ -285,6 +299,8 @@ class RequestReader:
         minor = self._minor or 0
         self._check_target(fields, minor)
         follows = body_follows(fields, minor, self.limits.body)
+        if follows and not self.limits.buffers.fits(int(fields.get(b"content-length", b"0"))):
+            raise _no_room()
         self.expects = b"expect" in fields and expects_continue(fields, minor) and follows
         if follows and parser.should_upgrade():
             self._replay = replay(parser.get_method(), fields, parser.should_keep_alive())
@@ -310,3 +326,7 @@ class RequestReader:
             self._target, self._headers = rewritten(method, target, self._headers)
         elif b"#" in target:
             raise BadRequest("the request target has a fragment")
+
+
+def _no_room() -> Overloaded:
+    return Overloaded("too many bytes of bodies are in flight", retry_after=1)

@@ -13,10 +13,12 @@ import sys
 from math import inf
 from typing import TYPE_CHECKING, cast
 
-from gateway.errors import Abandoned, GatewayError, RequestTimeout
+from gateway.errors import Abandoned, ClientClosed, GatewayError, RequestTimeout
 from gateway.message import Response
 from gateway.problem import problem
+from gateway.stream import Stream
 
+from .delivery import Delivery
 from .drive import Drive
 from .halfclose import Probe
 from .heads import ResponseHead
@@ -42,6 +44,7 @@ class ServerConnection(asyncio.Protocol):
         "_answering",
         "_call",
         "_clogged",
+        "_delivery",
         "_eof",
         "_finished",
         "_head_only",
@@ -63,6 +66,7 @@ class ServerConnection(asyncio.Protocol):
         self._reader = RequestReader(server.reader_limits, server.loop.time)
         self._transport: asyncio.Transport | None = None
         self._call = Drive(server.loop, self._answered)
+        self._delivery: Delivery | None = None
         self._refusal: GatewayError | None = None
         self._answering = False
         self._persistent = True
@@ -117,17 +121,23 @@ class ServerConnection(asyncio.Protocol):
         self._eof = True
         if self._finished or transport is None:
             return False
+        if self._delivery is not None:
+            transport.abort()  # it has left; who only shuts down its side does so before the answer begins
+            return False
         if not (self._answering or self._clogged) or not transport.can_write_eof():
             self._finish()  # TLS has no half-close here
             return False
         if self._minor:
-            Probe(transport, self._server.loop, lambda: self._answering and self._transport is not None)
+            Probe(transport, self._server.loop, self._silent)
         return True
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
         self._server.closed(self)
         self._call.cancel()
+        if self._delivery is not None:
+            self._delivery.leave()
+            self._delivery = None
         # Nothing may be left that needs the garbage collector: it looks seldom, and connections can come and go fast.
         del self._call
         self._refusal = None
@@ -136,16 +146,26 @@ class ServerConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         assert self._transport is not None
         self._clogged = True
-        self._pause()
+        if self._delivery is not None:
+            self._delivery.hold()  # and the client is still read from, to see when it goes
+        else:
+            self._pause()
         self._unsent = self._transport.get_write_buffer_size()
         self.deadline = self._server.now + self._server.patience[_BODY]
 
     def resume_writing(self) -> None:
         self._clogged = False
+        if self._delivery is not None:
+            self.deadline = inf
+            self._delivery.flow()
         if self._finished:
             self.deadline = self._server.now + LINGER
         if not self._answering:
             self._next()
+
+    def _silent(self) -> bool:
+        """True while the client waits for the first byte of an answer."""
+        return self._answering and self._delivery is None and self._transport is not None
 
     # One request after the other.
 
@@ -180,9 +200,14 @@ class ServerConnection(asyncio.Protocol):
 
     def _answered(self, response: Response | None, error: BaseException | None) -> None:
         if self._transport is None or self._finished:
+            if response is not None and response.stream is not None:
+                response.stream.cancel(ClientClosed("the client left before its answer began"))
             return
         if response is not None:
-            self._write(response)
+            if response.stream is None:
+                self._write(response)
+            else:
+                self._deliver(response, response.stream)
         elif isinstance(error, Abandoned):
             self._finish()
         else:
@@ -195,9 +220,9 @@ class ServerConnection(asyncio.Protocol):
         assert transport is not None
         self._answering = False
         closing = not self._persistent or self._server.draining
-        head = self._known_head(response, closing) or self._head(response, closing)
+        head = self._known_head(response, closing) or self._head(response, self._length(response), closing)
         length = 0 if self._head_only else len(response.body)
-        self._server.sent[0] += len(head) + length
+        self.wrote(len(head) + length)
         if not length:
             transport.write(head)
         elif length < _LARGE:
@@ -208,6 +233,43 @@ class ServerConnection(asyncio.Protocol):
             self._finish()
         else:
             self._next()
+
+    def _deliver(self, response: Response, stream: Stream) -> None:
+        """Write the head of an answer that streams; from here on the stream and the client set the pace."""
+        transport = self._transport
+        assert transport is not None
+        delivery = Delivery(stream, transport, self, self._minor)
+        closing = not self._persistent or self._server.draining or not delivery.framing
+        self._persistent = not closing
+        head = self._head(response, delivery.framing, closing)
+        if self._head_only:
+            stream.cancel()
+            transport.write(head)
+            self.wrote(len(head))
+            self.delivered(whole=True)
+            return
+        self._delivery = delivery
+        delivery.begin(head)
+        if not self._clogged:
+            delivery.flow()
+
+    def wrote(self, size: int) -> None:
+        self._server.sent[0] += size
+
+    def delivered(self, *, whole: bool) -> None:
+        """A stream has ended, or has broken off and was left so that the client can see it."""
+        transport = self._transport
+        assert transport is not None
+        self._delivery = None
+        self._answering = False
+        if self._clogged:
+            self._pause()
+        if transport.is_closing():
+            return
+        if whole and self._persistent:
+            self._next()
+        else:
+            self._finish()
 
     def _known_head(self, response: Response, closing: bool) -> bytes:
         """The head of an answer that passes through as it came from its backend; empty for any other."""
@@ -223,18 +285,19 @@ class ServerConnection(asyncio.Protocol):
             return known.start + response.stamp + (b"\r\n" if known.dated else self._server.date_field + b"\r\n")
         return b""
 
-    def _head(self, response: Response, closing: bool) -> bytes:
-        """The head of an answer, with the only framing that it has (RFC 9112 section 6)."""
-        status = response.status
-        fields = field_lines(response)
+    def _length(self, response: Response) -> bytes:
         # What the answer to HEAD leaves out the backend alone knows; if it said how long it is, the headers say so.
-        lengthless = status in NO_BODY or (self._head_only and not response.body)
-        length = b"" if lengthless else b"content-length: %d\r\n" % len(response.body)
+        lengthless = response.status in NO_BODY or (self._head_only and not response.body)
+        return b"" if lengthless else b"content-length: %d\r\n" % len(response.body)
+
+    def _head(self, response: Response, framing: bytes, closing: bool) -> bytes:
+        """The head of an answer, with the only framing that it has (RFC 9112 section 6)."""
+        fields = field_lines(response)
         connection = b"" if self._minor else b"connection: keep-alive\r\n"
         if closing:
             connection = b"connection: close\r\n"
         date = b"" if b"\r\ndate: " in fields or fields.startswith(b"date: ") else self._server.date_field
-        return b"".join((STATUS_LINES[status], fields, length, connection, date, b"\r\n"))
+        return b"".join((STATUS_LINES[response.status], fields, framing, connection, date, b"\r\n"))
 
     def _read_on(self) -> None:
         """Wait for the rest of a request, or for the next one."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from time import perf_counter
 
 from gateway.errors import ClientClosed, GatewayError, InternalError
 from gateway.message import Headers, Record, Request, Response
 from gateway.service import Layer, Service
+from gateway.stream import Stream
 from gateway.telemetry.access import Entry
 from gateway.telemetry.metrics import Histogram, Registry
 from gateway.telemetry.names import BUCKETS
@@ -53,7 +55,11 @@ class Access:
             status, record.failure = _failure(error)
             self._end(request, record, target, headers, started, status, 0)
             raise
-        self._end(request, record, target, headers, started, response.status, len(response.body))
+        if response.stream is None:
+            self._end(request, record, target, headers, started, response.status, len(response.body))
+        else:
+            end = partial(self._end, request, record, target, headers, started)
+            response.stream.when_ended(partial(_streamed, end, record, response.status, response.stream))
         return response
 
     def _end(
@@ -81,6 +87,15 @@ class Access:
                     sent,
                 )
             )
+
+
+def _streamed(
+    end: Callable[[int, int], None], record: Record, status: int, stream: Stream, error: GatewayError | None
+) -> None:
+    """A stream is what it came to, not what its head promised."""
+    if error is not None:
+        status, record.failure = _failure(error)
+    end(status, stream.passed)
 
 
 def _failure(error: BaseException) -> tuple[int, str]:
@@ -120,14 +135,22 @@ class Upstream:
             record.since = self._clock()
         record.calling += 1
         try:
-            return await self.inner(request)
-        except GatewayError as error:
-            record.failure = error.code
+            response = await self.inner(request)
+        except BaseException as error:
+            self._ended(record, error)
             raise
-        finally:
-            record.calling -= 1
-            if not record.calling:
-                record.upstream += self._clock() - record.since
+        if response.stream is None:
+            self._ended(record)
+        else:
+            response.stream.when_ended(partial(self._ended, record))
+        return response
+
+    def _ended(self, record: Record, error: BaseException | None = None) -> None:
+        if isinstance(error, GatewayError):
+            record.failure = error.code
+        record.calling -= 1
+        if not record.calling:
+            record.upstream += self._clock() - record.since
 
 
 def access(note: Note | None, registry: Registry, graphs: Mapping[str, object]) -> Layer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.errors import Overloaded
+from gateway.errors import GatewayError, Overloaded
 from gateway.message import Request, Response
 from gateway.service import Layer, Service
 from gateway.telemetry.metrics import Registry
@@ -34,7 +34,7 @@ class Allowance:
 
 
 class Admit:
-    """Takes a place for the time of a request, or refuses with 503."""
+    """Takes a place for the time of a request, to the end of its answer, or refuses with 503."""
 
     def __init__(self, inner: Service, allowance: Allowance) -> None:
         self.inner = inner
@@ -44,9 +44,18 @@ class Admit:
         if not self._allowance.take():
             raise Overloaded("too many requests in flight", retry_after=1)
         try:
-            return await self.inner(request)
-        finally:
+            response = await self.inner(request)
+        except BaseException:
             self._allowance.give_back()
+            raise
+        if response.stream is None:
+            self._allowance.give_back()
+        else:
+            response.stream.when_ended(self._leave)
+        return response
+
+    def _leave(self, _: GatewayError | None) -> None:
+        self._allowance.give_back()
 
 
 def admit(allowance: Allowance) -> Layer:

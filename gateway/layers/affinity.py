@@ -48,6 +48,9 @@ def _body_key(expression: str) -> Key:
         except GatewayError:
             return None  # a coding that cannot be undone is for the backend to refuse
         found = None if body is NOT_JSON else find(body)
-        return None if found is None else orjson.dumps(found)
+        try:
+            return None if found is None else orjson.dumps(found)
+        except orjson.JSONEncodeError:
+            return None  # an expression itself, as `&a` finds, is no value
 
     return key

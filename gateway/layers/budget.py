@@ -18,7 +18,7 @@ class Budget:
     ``clock``: seconds that never go back.
     """
 
-    __slots__ = ("_clock", "_least", "_noted", "_requests", "_second", "_share", "_taken")
+    __slots__ = ("_clock", "_least", "_requests", "_second", "_share", "_taken", "noted")
 
     def __init__(self, percent: float, min_per_second: float, clock: Callable[[], float]) -> None:
         self._share = percent / 100
@@ -27,14 +27,11 @@ class Budget:
         self._requests = [0.0] * WINDOW
         self._taken = [0] * WINDOW
         self._second = int(clock())
-        self._noted = 0
+        self.noted = 0
+        """Requests not looked at yet. All are noted, few are repeated: so that is one addition, without the clock."""
 
     def __repr__(self) -> str:
         return f"<Budget taken={sum(self._taken)} of {self._allowed():g}>"
-
-    def request(self) -> None:
-        """Note a request. All are noted, few are repeated: so this is one addition, and ``take`` looks at the clock."""
-        self._noted += 1
 
     def take(self) -> bool:
         """Whether one request may be repeated now; if so, that is noted."""
@@ -50,8 +47,8 @@ class Budget:
     def _advance(self) -> None:
         """Go on to the second that it is. What was noted meanwhile is taken to have come evenly."""
         now = int(self._clock())
-        each = self._noted / (now - self._second + 1)
-        self._noted = 0
+        each = self.noted / (now - self._second + 1)
+        self.noted = 0
         for second in range(max(self._second + 1, now - WINDOW + 1), now + 1):
             self._requests[second % WINDOW] = 0.0
             self._taken[second % WINDOW] = 0

@@ -53,7 +53,7 @@ class Conditions:
     def met(self, end: End, request: Request, cut_short: bool) -> str | None:
         """The condition that ``end`` meets, or None: it is what the caller gets.
 
-        ``cut_short``: the call had less time than the caller allows; else there is none left after a timeout.
+        ``cut_short``: it ended before the caller's time was over; else there is none left after a timeout.
         """
         if isinstance(end, UpstreamConnectFailure):
             return self._errors.get(UpstreamConnectFailure)  # nothing was sent

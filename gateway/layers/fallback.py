@@ -33,6 +33,7 @@ class Fallback:
             answer = await self.inner(attempt)
             if answer.status < 500:
                 return answer
+            answer.drop()
         except GatewayError as error:
             if error.status < 500:
                 raise error.at(attempt.at)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random as chance
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from gateway.config.backend import Fault as Plan
 from gateway.errors import FaultInjected, UpstreamTimeout
@@ -15,6 +16,11 @@ from gateway.message import Request, Response
 from gateway.problem import problem
 from gateway.service import Layer, Service
 from gateway.telemetry.metrics import Counter, Registry
+
+from .attempt import calling
+
+if TYPE_CHECKING:
+    from gateway.upstream.endpoint import Endpoint
 
 Random = Callable[[], float]
 """Draws from [0, 1)."""
@@ -26,6 +32,7 @@ class Fault:
     def __init__(self, inner: Service, plan: Plan, delayed: Counter, aborted: Counter, random: Random) -> None:
         delay, abort = plan.delay, plan.abort
         self.inner = inner
+        self._call = calling(inner)
         self._delay, self._late = (delay.duration, delay.percentage) if delay else (0.0, 0)
         self._status, self._failing = (abort.status, abort.percentage) if abort else (0, 0)
         self._delayed = delayed
@@ -33,28 +40,32 @@ class Fault:
         self._random = random
 
     def __call__(self, request: Request) -> Awaitable[Response]:
+        return self.call(request, [])
+
+    def call(self, request: Request, tried: list[Endpoint]) -> Awaitable[Response]:
+        """As a call, if possible not to one of those ``tried``."""
         if self._drawn(self._late):
             self._delayed.add()
             _mark(request, "DI")
-            return self._later(request)
-        return self._now(request)
+            return self._later(request, tried)
+        return self._now(request, tried)
 
     def _drawn(self, percentage: int) -> bool:
         return self._random() * 100 < percentage
 
-    async def _later(self, request: Request) -> Response:
+    async def _later(self, request: Request, tried: list[Endpoint]) -> Response:
         left = request.deadline - asyncio.get_running_loop().time()
         await asyncio.sleep(min(self._delay, left))
         if left <= self._delay:
             raise UpstreamTimeout("no answer in time: the call was delayed on purpose")
-        return await self._now(request)
+        return await self._now(request, tried)
 
-    def _now(self, request: Request) -> Awaitable[Response]:
+    def _now(self, request: Request, tried: list[Endpoint]) -> Awaitable[Response]:
         if self._drawn(self._failing):
             self._aborted.add()
             _mark(request, "FI")
             return self._fail()
-        return self.inner(request)
+        return self._call(request, tried)
 
     async def _fail(self) -> Response:
         # An answer and no exception: a model server that fails answers, too.

@@ -94,6 +94,7 @@ class Forward:
         address: Address | bytes,
         timeout: float,
         tell_time: bool,
+        streams: bool,
     ) -> None:
         self.inner = inner
         self._allowed = allowed
@@ -104,6 +105,7 @@ class Forward:
         self._address = None if isinstance(address, bytes) else address
         self._timeout = timeout
         self._tell_time = tell_time
+        self._streams = streams
         self._clock = asyncio.get_running_loop().time
 
     def __call__(self, request: Request) -> Awaitable[Response]:
@@ -128,6 +130,7 @@ class Forward:
         call.hurried = request.hurried
         call.affinity = request.affinity
         call.record = request.record
+        call.streams = self._streams
         return self.inner(call)
 
     def _through(self, headers: Headers) -> Headers:
@@ -156,10 +159,18 @@ class ContentTypeJson:
 
 
 def forward(
-    allowed: Allowed, added: Headers, address: Address | bytes, timeout: float, *, tell_time: bool = True
+    allowed: Allowed,
+    added: Headers,
+    address: Address | bytes,
+    timeout: float,
+    *,
+    tell_time: bool = True,
+    streams: bool = False,
 ) -> Layer:
     """``added``: header fields put on every call. ``timeout``: seconds a call; may be infinite.
 
+    ``streams``: nobody here needs the whole of an answer, so it may pass through as it comes.
+
     ``address``: where it goes; or bytes to put before the client's own target, whose method is kept then.
     """
-    return lambda inner: Forward(inner, allowed, added, address, timeout, tell_time)
+    return lambda inner: Forward(inner, allowed, added, address, timeout, tell_time, streams)

@@ -64,19 +64,22 @@ class Hedge:
 
     async def call(self, request: Request, tried: list[Endpoint], /) -> Response:
         """As ``__call__``; neither call goes to an endpoint in ``tried`` if there is a choice."""
-        self._budget.request()
+        self._budget.noted += 1
         now = self._clock()
         patience = self._patience() if self._idempotent or request.method in SAFE_METHODS else None
         if patience is None or now + patience >= request.deadline:
             return self._timed(await self._call(request, tried), now)
         first = begin(self._call, request, tried)
+        answer: Response | None = None
         try:
             await settled((first,), now + patience)
             if first.done() or not self._second_allowed():
-                return self._timed(await first, now)
-            return await self._race(request, tried, first, now)
+                answer = self._timed(await first, now)
+            else:
+                answer = await self._race(request, tried, first, now)
+            return answer
         finally:
-            abandon(first)
+            abandon(first, answer)
             del first  # an error that this raises knows this frame, which would know the error through it
 
     def _second_allowed(self) -> bool:
@@ -90,14 +93,16 @@ class Hedge:
         now = self._clock()
         second = begin(self._call, attempt(request, count(request) + 1, now, request.deadline), tried)
         winner = first
+        answer: Response | None = None
         try:
             winner = await better(first, second)
-            return self._timed(await winner, since if winner is first else now)
+            answer = self._timed(await winner, since if winner is first else now)
+            return answer
         finally:
             if winner is second and not first.done():
                 self._latency.observe(self._clock() - since)  # at least so long; else slow calls would not be seen
             (self._won if winner is second else self._lost).add()
-            abandon(second)
+            abandon(second, answer)
             del first, second, winner  # see above
 
     def _timed(self, answer: Response, since: float) -> Response:
@@ -135,10 +140,13 @@ def begin(call: Call, request: Request, tried: list[Endpoint]) -> Future[Respons
     return spawn(cast(Coroutine[Any, Any, Response], answer), awaited=True)
 
 
-def abandon(call: Future[Response]) -> None:
-    """Cancel it if it still runs; look at its failure unseen, or asyncio would complain that nobody did."""
-    if not call.cancel() and not call.cancelled():
-        call.exception()
+def abandon(call: Future[Response], taken: Response | None = None) -> None:
+    """Cancel it if it still runs, drop its answer unless that is the one ``taken``.
+
+    A failure unseen is looked at, or asyncio would complain that nobody did.
+    """
+    if not call.cancel() and not call.cancelled() and call.exception() is None and call.result() is not taken:
+        call.result().drop()
 
 
 async def settled(calls: tuple[Future[Response], ...], until: float = inf) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 
 from gateway.errors import ClientClosed, GatewayError, InternalError
@@ -50,14 +51,26 @@ class Observe:
         try:
             response = await self.inner(request)
         except BaseException as error:
-            self._failed(error)
-            raise
-        else:
-            (self._answers.get(response.status) or self._answered(response.status))[0] += 1.0
-            return response
-        finally:
             in_flight[0] -= 1.0
+            self._failed(error)
             self._duration.observe(self._clock() - started)
+            raise
+        if response.stream is not None:
+            response.stream.when_ended(partial(self._streamed, response.status, started))
+            return response
+        in_flight[0] -= 1.0
+        (self._answers.get(response.status) or self._answered(response.status))[0] += 1.0
+        self._duration.observe(self._clock() - started)
+        return response
+
+    def _streamed(self, status: int, started: float, error: GatewayError | None) -> None:
+        """A stream counts as what it came to, not as what its head promised."""
+        self._in_flight[0] -= 1.0
+        if error is None:
+            self._answered(status)[0] += 1.0
+        else:
+            self._failed(error)
+        self._duration.observe(self._clock() - started)
 
     def _failed(self, error: BaseException) -> None:
         if isinstance(error, GatewayError):

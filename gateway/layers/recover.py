@@ -9,11 +9,13 @@ import logging
 import os
 import re
 from collections.abc import Callable
+from functools import partial
 
-from gateway.errors import Abandoned, GatewayError, InternalError
+from gateway.errors import Abandoned, ClientClosed, GatewayError, InternalError
 from gateway.message import Request, Response
 from gateway.problem import problem
 from gateway.service import Service
+from gateway.stream import Stream
 
 log = logging.getLogger("gateway")
 
@@ -70,6 +72,8 @@ class Recover:
         self.in_flight += 1
         try:
             response = await self.inner(request)
+            if response.stream is not None:
+                self._hold(response.stream, request.id)
         except Abandoned:
             raise
         except GatewayError as error:
@@ -89,6 +93,19 @@ class Recover:
             stamp += b"x-gateway-route: " + (route[0] if len(route) == 1 else b", ".join(route)) + b"\r\n"
         response.stamp = stamp
         return response
+
+    def _hold(self, stream: Stream, id: bytes) -> None:
+        """A request is in flight until its answer has ended, which may now be long after this call."""
+        self.in_flight += 1
+        stream.when_ended(partial(self._ended, id))
+
+    def _ended(self, id: bytes, error: GatewayError | None) -> None:
+        if error is not None:
+            level = logging.INFO if isinstance(error, ClientClosed) else logging.WARNING
+            log.log(level, "the answer to request %s broke off: %s: %s", id.decode(), error.code, error.detail)
+        self.in_flight -= 1
+        if not self.in_flight and self._on_idle is not None:
+            self._on_idle()
 
     def when_idle(self, call: Callable[[], None]) -> None:
         """Call ``call`` as soon as nothing is in flight; possibly at once."""

@@ -18,7 +18,7 @@ from gateway.message import Record, Request, Response
 from gateway.service import Layer, Service
 from gateway.telemetry.metrics import Counter, Registry
 
-from .attempt import attempt, calling
+from .attempt import Elsewhere, attempt, calling
 from .budget import Budget
 from .conditions import Conditions, End
 from .retry_after import retry_after
@@ -75,23 +75,24 @@ class Retry:
         return f"<Retry attempts={self._policy.attempts} {self._budget!r}>"
 
     def __call__(self, request: Request, /) -> Awaitable[Response]:
-        self._budget.request()
+        self._budget.noted += 1
         return self._from_first(request)
 
     async def _from_first(self, request: Request) -> Response:
         tried: list[Endpoint] = []
         first = request if self._patience == inf else self._attempt(request, 1)
-        return await self._settled(request, first, await self._end(first, tried), tried)
+        return await self._settled(request, await self._end(first, tried), tried)
 
-    async def _settled(self, request: Request, sent: Request, end: End, tried: list[Endpoint]) -> Response:
-        """What the caller gets, once the first call, ``sent``, has come to ``end``."""
+    async def _settled(self, request: Request, end: End, tried: list[Endpoint]) -> Response:
+        """What the caller gets, once the first call has come to ``end``."""
         number = 1
         try:
-            while number < self._policy.attempts and (pause := self._pause(request, sent, end, number)) is not None:
+            while number < self._policy.attempts and (pause := self._pause(request, end, number)) is not None:
+                if isinstance(end, Response):
+                    end.drop()
                 await sleep(pause)
                 number += 1
-                sent = self._attempt(request, number)
-                end = await self._end(sent, tried)
+                end = await self._end(self._attempt(request, number), tried)
             if number == self._policy.attempts > 1 and request.record is not None:
                 self._exhausted(request.record, end)
             if isinstance(end, GatewayError):
@@ -118,9 +119,9 @@ class Retry:
         now = self._clock()
         return attempt(request, number, now, min(request.deadline, now + self._patience))
 
-    def _pause(self, request: Request, sent: Request, end: End, number: int) -> float | None:
+    def _pause(self, request: Request, end: End, number: int) -> float | None:
         """Seconds until the next call, which is counted herewith; None: there is to be none."""
-        reason = self._conditions.met(end, request, sent.deadline < request.deadline)
+        reason = self._conditions.met(end, request, self._clock() < request.deadline)
         if reason is None:
             return None
         backoff = self._policy.backoff
@@ -139,25 +140,26 @@ class Retry:
 
 
 class Redial(Retry):
-    """Retries nothing but failed connections: a call over a connection that is there is left alone, at no cost."""
+    """Retries nothing but failed connections to the one place there is: a call over a connection that is open already
+    is left alone, at no cost.
+    """
 
     def __call__(self, request: Request, /) -> Awaitable[Response]:
-        self._budget.request()
-        tried: list[Endpoint] = []
+        self._budget.noted += 1
         try:
-            call = self._call(request, tried)
+            call = self.inner(request)
         except GatewayError as error:
-            return self._settled(request, request, error, tried)
+            return self._settled(request, error, [])
         # A plain Future is an answer that is on its way: whatever must connect first is a coroutine or a Task.
-        return call if type(call) is Future else self._watched(request, call, tried)
+        return call if type(call) is Future else self._watched(request, call)
 
-    async def _watched(self, request: Request, call: Awaitable[Response], tried: list[Endpoint]) -> Response:
+    async def _watched(self, request: Request, call: Awaitable[Response]) -> Response:
         try:
             return await call
         except UpstreamConnectFailure as error:
             end = error
         try:
-            return await self._settled(request, request, end, tried)
+            return await self._settled(request, end, [])
         finally:
             del end
 
@@ -174,5 +176,9 @@ def retry(registry: Registry, backend: str, policy: config.Retry, budget: Budget
         return None
     counters = Counters(registry, backend, policy.retry_on)
     only_connecting = set(policy.retry_on) <= {"connect-failure"} and not policy.per_try_timeout
-    kind = Redial if only_connecting else Retry
-    return lambda inner: kind(inner, policy, budget, counters)
+
+    def layer(inner: Service) -> Service:
+        kind = Redial if only_connecting and not isinstance(inner, Elsewhere) else Retry
+        return kind(inner, policy, budget, counters)
+
+    return layer

@@ -57,6 +57,8 @@ METRICS: Final[dict[str, Metric]] = {
     "gateway_bad_requests_total": Metric(
         "counter", "Requests refused before any graph saw them, by the status they got.", ("code",)
     ),
+    "gateway_buffered_bytes": Metric("gauge", "Bytes of large bodies that are held, of requests and of answers."),
+    "gateway_buffer_refusals_total": Metric("counter", "Bodies refused with 503 for want of room for them."),
     "gateway_upstream_requests_total": Metric(
         "counter", "Calls to a backend, by the status of its answer or of the failure.", ("backend", "code")
     ),

@@ -7,6 +7,7 @@ called, and forgets nothing that was learnt of it.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from math import inf
 from typing import Protocol
@@ -14,6 +15,7 @@ from typing import Protocol
 from gateway.config.addresses import prefix
 from gateway.config.backend import Backend, Concurrency, LoadBalancer
 from gateway.http.origin import Origin
+from gateway.layers.attempt import attempt, count
 from gateway.message import Request, Response
 from gateway.service import Service
 from gateway.telemetry.metrics import Registry
@@ -27,6 +29,8 @@ from .outlier import Outliers
 from .pick import Picker, balance
 from .settings import Settings
 
+log = logging.getLogger("gateway")
+
 MOST = 1000
 """Calls at once that an adaptive limit may find, where no limit bounds it."""
 
@@ -36,8 +40,11 @@ class Connections(Protocol):
 
     connect_timeout: float
     max_connections: int
+    first_byte: float
+    silence: float
 
     def __call__(self, request: Request, /) -> Awaitable[Response]: ...
+    async def reachable(self) -> bool: ...
     async def reach(self) -> bool: ...
 
 
@@ -64,7 +71,7 @@ class Upstream:
         self._registry = registry
         self._workers = workers
         self._config: Backend | None = None
-        self._patience = inf
+        self._patience: float | None = None
         self._loop = loop
         self._connections: dict[Endpoint, Connections] = {}
         self._balance: tuple[LoadBalancer, Picker, tuple[Watch, ...]] | None = None
@@ -102,7 +109,7 @@ class Upstream:
         if config == self._config:
             return
         self._config = config
-        self._patience = config.timeouts.request or inf
+        self._patience = _patience(config) if config.queues else None
         for connections in self._connections.values():
             self._fit(connections)
         self._check(config)
@@ -143,6 +150,9 @@ class Upstream:
         picker, watches = self._picker(config.load_balancer)
         limits = config.concurrency or Concurrency()
         breaker = config.circuit_breaker
+        if 0 < limits.limit < self._workers:
+            message = "backend %s: concurrency.limit is %d, but each of the %d workers has at least one call: use fewer"
+            log.warning(message, self.name, limits.limit, self._workers)
         return Settings(
             picker=picker,
             watches=(*watches, self._outliers) if self._outliers is not None else watches,
@@ -185,15 +195,20 @@ class Upstream:
     def _fit(self, connections: Connections) -> None:
         if self._config is not None:
             breaker = self._config.circuit_breaker
-            connections.connect_timeout = self._config.timeouts.connect
+            timeouts = self._config.timeouts
+            connections.connect_timeout = timeouts.connect
+            connections.first_byte = timeouts.first_byte
+            connections.silence = timeouts.idle or inf
             connections.max_connections = self._part(breaker.max_connections) if breaker else 0
 
     def _timed(self, connections: Connections) -> Service:
-        """The backend's own time limit, which begins when a call is sent: not while it waits to be."""
+        """The time limits of a backend for which calls may have to wait: they begin when a call is sent."""
 
         def call(request: Request) -> Awaitable[Response]:
-            latest = self._loop.time() + self._patience
-            return connections(request if request.deadline <= latest else request.derive(latest))
+            if self._patience is None:
+                return connections(request)
+            now = self._loop.time()
+            return connections(attempt(request, count(request), now, min(request.deadline, now + self._patience)))
 
         return call
 
@@ -209,7 +224,18 @@ class Upstream:
 
     async def _reach(self, endpoint: Endpoint) -> bool:
         connections = self._connections.get(endpoint)
-        return connections is not None and await connections.reach()
+        if connections is None:
+            return False
+        # An open connection tells enough, unless one has failed since.
+        reached = await (connections.reachable() if endpoint.reachable else connections.reach())
+        if not reached:  # a model server that was scaled to zero comes up at another address
+            self._names.doubt(endpoint.origin.host)
+        return reached
+
+
+def _patience(config: Backend) -> float:
+    """Seconds for one call."""
+    return min(config.timeouts.request or inf, config.retry.per_try_timeout or inf)
 
 
 def _affinity(request: Request) -> bytes | None:

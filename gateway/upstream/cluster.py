@@ -15,6 +15,7 @@ from math import inf
 from time import perf_counter
 
 from gateway.errors import (
+    ClientClosed,
     GatewayError,
     NoHealthyUpstream,
     QueueTimeout,
@@ -23,6 +24,7 @@ from gateway.errors import (
     UpstreamTimeout,
 )
 from gateway.message import Request, Response
+from gateway.stream import Stream
 from gateway.telemetry.metrics import Registry
 
 from .coldstart import ColdStart, Reach
@@ -93,6 +95,9 @@ class Cluster:
                 started = self._clock()
                 try:
                     answer = await endpoint.service(request)
+                    if answer.stream is not None:
+                        self._hold(endpoint, answer, answer.stream, self._clock() - started)
+                        return answer
                     for watch in self._watches:
                         watch(endpoint, answer, None, self._clock() - started)
                     return answer
@@ -106,6 +111,19 @@ class Cluster:
                     self._leave(endpoint)
         finally:
             self._calls -= 1
+
+    def _hold(self, endpoint: Endpoint, answer: Response, stream: Stream, seconds: float) -> None:
+        """A call lasts until its answer has ended, and only then can be told how; ``seconds`` it took to begin."""
+        self._calls += 1
+        endpoint.active += 1
+        stream.when_ended(partial(self._streamed, endpoint, answer, seconds))
+
+    def _streamed(self, endpoint: Endpoint, answer: Response, seconds: float, error: GatewayError | None) -> None:
+        if not isinstance(error, ClientClosed):
+            for watch in self._watches:
+                watch(endpoint, answer if error is None else None, error, seconds)
+        self._calls -= 1
+        self._leave(endpoint)
 
     def _take(self, request: Request, tried: list[Endpoint]) -> Endpoint | None:
         """An endpoint for a call that begins now; None if none may take it."""

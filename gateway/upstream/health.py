@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from random import random
 
 from gateway.config.backend import HealthCheck
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, UpstreamOverflow
 from gateway.message import Headers, Request
 from gateway.service import spawn
 from gateway.telemetry.metrics import Registry
@@ -118,14 +119,17 @@ class HealthChecks:
         interval = self._config.interval
         await asyncio.sleep(min(SPREAD, interval) * self._chance())
         while True:
-            self._hear(endpoint, await self._ask(endpoint))
+            with suppress(UpstreamOverflow):  # its connections are all busy, which is no illness
+                self._hear(endpoint, await self._ask(endpoint))
             await asyncio.sleep(interval * (1 - JITTER + 2 * JITTER * self._chance()))
 
     async def _ask(self, endpoint: Endpoint) -> str | None:
-        """What is wrong with it, or None."""
+        """What is wrong with it, or None. Raises UpstreamOverflow if it cannot be asked."""
         deadline = self._clock() + self._config.timeout
         try:
             answer = await endpoint.service(Request(b"GET", self._target, list(self._headers), deadline=deadline))
+        except UpstreamOverflow:
+            raise
         except GatewayError as error:
             return error.detail or error.code
         return None if answer.status in self._config.expected_statuses else f"status {answer.status}"

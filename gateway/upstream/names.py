@@ -10,6 +10,7 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from math import inf
 from random import random
 from typing import Protocol
@@ -26,7 +27,7 @@ REFRESH = 30.0
 """Seconds between two look-ups of a name."""
 
 RETRY = 1.0
-"""Seconds between two while the name has never had an address: nothing can be called until it has one."""
+"""Seconds between two while the name has never had an address, or those that it has had are in doubt."""
 
 JITTER = 0.1
 """How much longer or shorter these may be."""
@@ -83,6 +84,7 @@ class Names:
         self._endpoints: dict[tuple[Origin, str], Endpoint] = {}
         self._addresses: dict[str, list[str]] = {one.host: [] for one in self._origins if is_name(one)}
         self._told = dict.fromkeys(self._addresses, -inf)
+        self._doubt = {host: asyncio.Event() for host in self._addresses}
         self._first: dict[str, asyncio.Future[None]] = {host: loop.create_future() for host in self._addresses}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -101,6 +103,11 @@ class Names:
         if self._first:
             await asyncio.wait(self._first.values(), timeout=PATIENCE)
 
+    def doubt(self, host: str) -> None:
+        """An address of ``host`` cannot be reached: perhaps it has another one by now. Look it up soon."""
+        if host in self._doubt:
+            self._doubt[host].set()
+
     def close(self) -> None:
         """Stop looking, and drop every endpoint."""
         for task in self._tasks:
@@ -114,8 +121,16 @@ class Names:
             await self._look_up(host)
             if not self._first[host].done():
                 self._first[host].set_result(None)
-            pause = REFRESH if self._addresses[host] else RETRY
-            await asyncio.sleep(pause * (1 - JITTER + 2 * JITTER * self._chance()))
+            await self._pause(host)
+
+    async def _pause(self, host: str) -> None:
+        self._doubt[host].clear()
+        stretch = 1 - JITTER + 2 * JITTER * self._chance()
+        await asyncio.sleep(RETRY * stretch)
+        if self._addresses[host]:
+            with suppress(TimeoutError):
+                async with asyncio.timeout((REFRESH - RETRY) * stretch):
+                    await self._doubt[host].wait()
 
     async def _look_up(self, host: str) -> None:
         try:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config.schema import Fallback, FallbackResponse, Graph, Node, Step
-from gateway.config.walk import backends, cycle, depth, reachable, upwards
+from gateway.config.walk import backends, cycle, depth, ends, reachable, tails, upwards
 
 
 def graph(**nodes: str) -> Graph:
@@ -48,6 +48,42 @@ def test_a_fallback_is_a_way_like_any_other() -> None:
     assert upwards(drawn) == ["y", "x", "root"]
     assert depth(drawn) == 3
     assert backends(drawn, reachable(drawn)) == ["a", "b", "c", "d"]
+
+
+def test_the_answer_of_which_steps_is_the_nodes_as_it_is() -> None:
+    steps = (Step(backend="a"), Step(backend="b"))
+    found = {
+        kind: [ends(Node(router_type=kind, steps=steps), index) for index in (0, 1)]
+        for kind in ("Sequence", "Switch", "Ensemble", "Splitter")
+    }
+    assert found == {
+        "Sequence": [False, True],
+        "Switch": [True, True],
+        "Ensemble": [False, False],
+        "Splitter": [True, True],
+    }
+
+
+def test_a_node_may_be_in_tail_position_here_and_not_there() -> None:
+    drawn = graph(root="a b", a="c", b="c", c="d", d="")
+    assert tails(drawn, True) == {
+        "root": {True},
+        "a": {False},
+        "b": {True},
+        "c": {True, False},
+        "d": {True, False},
+    }
+    assert set().union(*tails(drawn, False).values()) == {False}
+
+
+def test_what_a_step_falls_back_to_is_where_the_step_is() -> None:
+    last = Step(backend="a", fallback=Fallback(node_name="x"))
+    nodes = {
+        "root": Node(router_type="Sequence", steps=(Step(backend="b", fallback=Fallback(node_name="y")), last)),
+        "x": Node(router_type="Sequence", steps=()),
+        "y": Node(router_type="Sequence", steps=()),
+    }
+    assert tails(Graph(nodes=nodes), True) == {"root": {True}, "x": {True}, "y": {False}}
 
 
 def test_cycles() -> None:

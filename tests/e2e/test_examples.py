@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,6 +12,7 @@ from typing import Any
 
 import orjson
 import pytest
+from aiohttp import web
 
 from gateway.config import load
 from tests.support.loopback import Call, Reply, Running, Stub, serving, status, stub
@@ -35,6 +38,11 @@ def predicts(*predictions: Any) -> bytes:
 
 def targets(model: Stub) -> list[str]:
     return [call.target for call in model.calls]
+
+
+def posts(model: Stub) -> list[Call]:
+    """Without the health checks."""
+    return [call for call in model.calls if call.method == "POST"]
 
 
 async def canary() -> None:
@@ -126,6 +134,60 @@ async def nested() -> None:
         assert models["RULES_URL"].bodies == [b'{"instances":["clean"]}']
 
 
+async def openai() -> None:
+    replies = {"LARGE_1_URL": b'{"by":1}', "LARGE_2_URL": b'{"by":2}', "SMALL_URL": b'{"by":3}'}
+    async with example("openai", **replies) as (gateway, models):
+
+        async def chat(model: str, user: str) -> Any:
+            asked = orjson.dumps({"model": model, "messages": [], "user": user})
+            return (await gateway.post("/v1/chat/completions", asked, ("authorization", "Bearer key"))).json["by"]
+
+        assert await chat("small", "ann") == 3
+        by_user = {user: {await chat("large", user) for _ in range(5)} for user in map(str, range(20))}
+        assert all(len(found) == 1 for found in by_user.values())
+        assert set.union(*by_user.values()) == {1, 2}
+        for model in models.values():
+            assert {call.target for call in posts(model)} == {"/v1/chat/completions"}
+            assert all(call.all("authorization") == ["Bearer key"] for call in posts(model))
+        assert (await gateway.get("/v1/models")).json == {"models": ["chat"]}
+
+
+async def resilient() -> None:
+    def failing(call: Call) -> web.Response:
+        return web.Response(status=200 if call.method == "GET" else 503)  # its health checks find nothing wrong
+
+    replies: dict[str, Reply] = {"IRIS_1_URL": predicts(1), "IRIS_2_URL": failing, "IRIS_3_URL": predicts(3)}
+    async with example("resilient", **replies) as (gateway, models):
+        answers = [await gateway.post("/v1/models/iris:predict") for _ in range(100)]
+        assert {answer.body for answer in answers} == {predicts(1), predicts(3)}
+        assert len(posts(models["IRIS_2_URL"])) == 5, "it is left out after so many failures in a row"
+        assert sum(len(posts(model)) for model in models.values()) == 105
+
+
+async def scale_from_zero() -> None:
+    at_once: list[int] = [0]
+
+    async def paint(call: Call) -> web.Response:
+        at_once.append(at_once[-1] + 1)
+        await asyncio.sleep(0.01)
+        at_once.append(at_once[-1] - 1)
+        return web.Response(body=predicts("picture"))
+
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))  # and no listen: connections are refused
+        environ = {"PAINTER_URL": f"http://127.0.0.1:{sock.getsockname()[1]}"}
+        async with serving(load([str(CONFIG / "scale-from-zero.yaml")], environ)) as gateway:
+            waiting = gateway.registry.gauge("gateway_queue_depth", backend="painter").cells
+            asking = [asyncio.create_task(gateway.post("/v1/models/painter:predict")) for _ in range(10)]
+            while waiting[0] < len(asking):  # noqa: ASYNC110 the gateway tells nobody
+                await asyncio.sleep(0)
+            async with stub(paint, sock):
+                assert {(answer.status, answer.body) for answer in await asyncio.gather(*asking)} == {
+                    (200, predicts("picture"))
+                }
+            assert (max(at_once), waiting[0]) == (4, 0)
+
+
 async def sequence() -> None:
     async with example("sequence", TOKENIZER_URL=predicts([1, 2]), SENTIMENT_URL=predicts("good")) as (gateway, models):
         answer = await gateway.post("/v1/models/review:predict", b'{"instances":["what a fine day"]}')
@@ -159,6 +221,9 @@ CASES = {
     "image-classifier": image_classifier,
     "kserve": kserve,
     "nested": nested,
+    "openai": openai,
+    "resilient": resilient,
+    "scale-from-zero": scale_from_zero,
     "sequence": sequence,
     "splitter": splitter,
     "switch": switch,

@@ -138,10 +138,8 @@ async def test_what_is_passed_on_is_written_anew(case: str) -> None:
 BAD_ANSWERS = {
     "not HTTP": b"hello\r\n\r\n",
     "cut off": b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhell",
-    "cut off in a chunk": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhel",
     "length and coding": b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
     "another protocol": b"HTTP/1.1 101 S\r\nupgrade: h2c\r\nconnection: upgrade\r\n\r\n",
-    "too large": b"HTTP/1.1 200 OK\r\ncontent-length: 9999999\r\n\r\n",
     "nothing": b"",
 }
 
@@ -160,6 +158,26 @@ async def test_a_bad_answer_is_a_502_of_our_own(case: str) -> None:
         assert json.loads(body)["status"] == 502
         await client.say(GET)  # the client's connection is none the worse for it
         assert status((await client.message())[0]) == 502
+
+
+BROKEN_OFF = {
+    "in a chunk": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhel",
+    "between chunks": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nhel\r\n",
+    "before its length": b"HTTP/1.1 200 OK\r\ncontent-length: 9999999\r\n\r\nhel",
+}
+
+
+@pytest.mark.parametrize("case", BROKEN_OFF)
+@on_uvloop
+async def test_a_stream_that_breaks_off_ends_the_connection_and_never_looks_whole(case: str) -> None:
+    async def bad(peer: Peer) -> None:
+        await peer.message()
+        await peer.say(BROKEN_OFF[case])
+
+    async with gateway(bad) as one, connected(one.port) as client:
+        await client.say(GET)
+        assert status(await client.head()) == 200
+        assert await client.rest() in (b"3\r\nhel\r\n", b"hel")
 
 
 @on_uvloop

@@ -16,7 +16,13 @@ from pathlib import Path
 import pytest
 
 from gateway.config import schema
-from gateway.errors import UpstreamConnectFailure, UpstreamProtocolError, UpstreamReset, UpstreamTimeout
+from gateway.errors import (
+    UpstreamConnectFailure,
+    UpstreamOverflow,
+    UpstreamProtocolError,
+    UpstreamReset,
+    UpstreamTimeout,
+)
 from gateway.http import pool as pools
 from gateway.http.client import ClientConnection
 from gateway.http.origin import split
@@ -270,6 +276,85 @@ async def test_a_closed_pool_lets_its_last_calls_end_and_keeps_their_deadlines(s
         with pytest.raises(UpstreamTimeout):
             await late
         assert pool not in sweeper.pools
+
+
+@swept
+async def test_so_many_connections_and_no_more(sweeper: Sweeper) -> None:
+    heard, go_on = asyncio.Semaphore(0), asyncio.Event()
+
+    async def slow(peer: Peer) -> None:
+        while (await peer.message())[0]:
+            heard.release()
+            await go_on.wait()
+            await peer.say(EMPTY)
+
+    async with backend(slow) as model:
+        pool = make(sweeper, model.url)
+        pool.max_connections = 2
+        calls = [asyncio.create_task(_call(pool)) for _ in range(2)]
+        for _ in range(2):
+            await asyncio.sleep(0)
+        with pytest.raises(UpstreamOverflow) as caught:
+            await _call(pool)  # though both are only being opened
+        assert caught.value.retry_after == 1
+        for _ in calls:
+            await heard.acquire()
+        with pytest.raises(UpstreamOverflow):
+            await _call(pool)
+        assert not await pool.reach()
+        go_on.set()
+        assert [(await call).status for call in calls] == [200, 200]
+        assert (await _call(pool)).status == 200
+        assert len(model.peers) == 2
+        pool.max_connections = 0
+        async with asyncio.TaskGroup() as group:
+            for _ in range(3):
+                group.create_task(_call(pool))
+        assert len(model.peers) == 3
+
+
+@swept
+async def test_what_was_lost_or_never_made_makes_room(sweeper: Sweeper) -> None:
+    async def rude(peer: Peer) -> None:
+        await peer.message()
+        peer.reset()
+
+    async with backend(rude) as model:
+        pool = make(sweeper, model.url)
+        pool.max_connections = 1
+        for _ in range(3):
+            with pytest.raises(UpstreamReset):
+                await _call(pool)
+    for _ in range(3):
+        with pytest.raises(UpstreamConnectFailure):
+            await _call(pool)
+
+
+@swept
+async def test_an_address_is_dialled_in_place_of_the_name_which_the_backend_still_hears(sweeper: Sweeper) -> None:
+    async with backend() as model:
+        origin, _ = split(model.url.replace("127.0.0.1", "no-such-name.invalid"))
+        pool = Pool(origin, sweeper, Registry.private(), "backend", address="127.0.0.1")
+        assert (await _call(pool)).status == 200
+        assert b"host: no-such-name.invalid:%d\r\n" % origin.port in model.heard
+        assert pool.describe()["url"] == str(origin)
+
+
+@swept
+async def test_a_certificate_is_that_of_the_name_and_not_of_the_address(sweeper: Sweeper, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    server = authority.sign("model.invalid")
+    context = server_context(schema.ServerTls(cert_file=server.certificate, key_file=server.key))
+    async with backend(tls=context) as model:
+        for host, works in (("model.invalid", True), ("other.invalid", False)):
+            origin, _ = split(model.url.replace("localhost", host))
+            tls = client_context(schema.BackendTls(ca_file=authority.file))
+            pool = Pool(origin, sweeper, Registry.private(), "backend", address="127.0.0.1", tls=tls)
+            if works:
+                assert (await _call(pool)).status == 200
+            else:
+                with pytest.raises(UpstreamConnectFailure):
+                    await _call(pool)
 
 
 class TestReachable:

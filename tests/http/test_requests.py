@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.errors import GatewayError, HeadersTooLarge, PayloadTooLarge, UriTooLong
+from gateway.errors import GatewayError, HeadersTooLarge, Overloaded, PayloadTooLarge, UriTooLong
+from gateway.http.buffers import Buffers
 from gateway.http.requests import SLICE, ReaderLimits, RequestReader
 from gateway.message import Request
 from tests.support.service import plain
@@ -455,3 +456,48 @@ def test_nothing_but_a_refusal_ever_escapes(parts: list[bytes], read_size: int) 
             drain(one)
     except GatewayError:
         pass
+
+
+class TestRoom:
+    """For large bodies."""
+
+    @staticmethod
+    def reader(limit: float) -> tuple[RequestReader, Buffers]:
+        buffers = Buffers(limit)
+        return RequestReader(ReaderLimits(1 << 20, 60 << 10, 100, buffers=buffers), lambda: 0.0), buffers
+
+    def test_a_large_body_is_counted_as_long_as_its_request_lives(self) -> None:
+        reader, buffers = self.reader(200_000)
+        reader.feed(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + b"x" * 99_999)
+        assert buffers.used == 99_999
+        reader.feed(b"x")
+        assert buffers.used == 100_000
+        request = reader.arrived.pop().request
+        assert len(request.body) == buffers.used
+        del request
+        assert buffers.used == 0
+
+    def test_what_is_announced_and_cannot_fit_is_refused_before_it_comes(self) -> None:
+        reader, buffers = self.reader(99_999)
+        with pytest.raises(Overloaded) as refused:
+            reader.feed(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 100000\r\n\r\n")
+        assert refused.value.retry_after == 1
+        assert (buffers.used, buffers.refused) == (0, 1)
+
+    def test_chunks_are_refused_when_they_become_too_many(self) -> None:
+        reader, buffers = self.reader(99_999)
+        reader.feed(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        piece = b"2710\r\n" + b"x" * 10_000 + b"\r\n"
+        for _ in range(9):
+            reader.feed(piece)
+        assert buffers.used == 90_000
+        with pytest.raises(Overloaded):
+            reader.feed(piece)
+        reader.close()
+        assert buffers.used == 0
+
+    def test_small_ones_always_pass(self) -> None:
+        reader, buffers = self.reader(0)
+        reader.feed(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n" + b"x" * 60_000)
+        assert len(reader.arrived.pop().request.body) == 60_000
+        assert (buffers.used, buffers.refused) == (0, 0)

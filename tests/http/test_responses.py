@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.errors import UpstreamProtocolError
+from gateway.errors import BuffersFull, UpstreamProtocolError
+from gateway.http.buffers import Buffers
 from gateway.http.heads import Heads, ResponseHead
 from gateway.http.responses import MAX_FIELDS, MAX_HEAD, MAX_INTERIM, ResponseReader
 from gateway.message import Response
@@ -272,3 +273,36 @@ def test_nothing_but_a_protocol_error_ever_escapes(parts: list[bytes], size: int
         read([wire[at : at + size] for at in range(0, len(wire), size)], head_only=head_only)
     except UpstreamProtocolError:
         pass
+
+
+class TestRoom:
+    """For large answers that are kept until they are whole."""
+
+    def test_one_is_counted_as_long_as_it_lives(self) -> None:
+        buffers = Buffers(100_000)
+        reader = ResponseReader(1 << 20, Heads(), buffers=buffers)
+        reader.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n186a0\r\n" + b"x" * 100_000)
+        assert buffers.used == 100_000
+        reader.feed(b"\r\n0\r\n\r\n")
+        assert reader.response is not None
+        assert buffers.used == 100_000
+        reader.expect(head_only=False)
+        assert buffers.used == 0
+
+    @pytest.mark.parametrize("framing", [b"Content-Length: 100001", b"Transfer-Encoding: chunked\r\n\r\n186a1"])
+    def test_one_that_does_not_fit_is_no_answer(self, framing: bytes) -> None:
+        buffers = Buffers(100_000)
+        reader = ResponseReader(1 << 20, Heads(), buffers=buffers)
+        with pytest.raises(BuffersFull):
+            reader.feed(
+                b"HTTP/1.1 200 OK\r\n" + framing + (b"\r\n" if b"chunked" in framing else b"\r\n\r\n") + b"x" * 100_001
+            )
+        assert buffers.refused == 1
+
+    def test_one_that_is_passed_on_needs_none(self) -> None:
+        buffers = Buffers(0)
+        reader = ResponseReader(1 << 20, Heads(), lambda: True, buffers)
+        reader.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 200_000)
+        assert reader.passing
+        assert len(reader.take()) == 200_000
+        assert (buffers.used, buffers.refused) == (0, 0)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.errors import Abandoned, GatewayError, NoHealthyUpstream, UpstreamTimeout
+from gateway.errors import Abandoned, ClientClosed, GatewayError, NoHealthyUpstream, UpstreamTimeout
 from gateway.layers.access import Access, Upstream, access, route
 from gateway.layers.recover import Recover
 from gateway.message import Record, Request, Response
@@ -13,6 +13,7 @@ from gateway.telemetry.access import Entry
 from gateway.telemetry.metrics import Registry, read
 from tests.support.clock import virtual
 from tests.support.service import MockService, ask
+from tests.support.streams import MockSink, stream_of, streamed
 
 
 class Noted:
@@ -153,3 +154,28 @@ async def test_overhead_is_what_no_backend_took() -> None:
     ((series, cells),) = read(noted.registry.segment)
     assert (series.name, series.labels, noted.entries) == ("gateway_overhead_seconds", ("iris",), [])
     assert (sum(cells[:-1]), cells[-1]) == (1.0, pytest.approx(0.002))
+
+
+@virtual
+async def test_a_stream_is_noted_when_it_has_ended() -> None:
+    noted = Noted()
+    service = noted.around(upstream(MockService().does(streamed(), after=1.0)))
+    stream = stream_of(await service(ask()))
+    stream.connect(MockSink())
+    stream.chunk(b"four")
+    await asyncio.sleep(2.0)
+    assert noted.entries == []
+    stream.chunk(b"!")
+    stream.end()
+    (entry,) = noted.entries
+    assert (entry.status, entry.sent, entry.seconds, entry.record.upstream) == (200, 5, 3.0, 3.0)
+    assert entry.record.failure == ""
+
+
+@virtual
+async def test_a_stream_that_breaks_off_is_what_it_came_to() -> None:
+    noted = Noted()
+    service = noted.around(upstream(MockService().does(streamed())))
+    stream_of(await service(ask())).cancel(ClientClosed("left"))
+    (entry,) = noted.entries
+    assert (entry.status, entry.sent, entry.record.failure) == (499, 0, "client_closed_request")

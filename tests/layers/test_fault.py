@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import chain, repeat
 
 import orjson
@@ -12,10 +12,13 @@ from hypothesis import strategies as st
 from gateway.config.backend import Fault, FaultAbort, FaultDelay
 from gateway.errors import UpstreamReset, UpstreamTimeout
 from gateway.http.drive import Drive
+from gateway.http.origin import Origin
+from gateway.layers.attempt import calling
 from gateway.layers.fault import fault
-from gateway.message import Response, header
+from gateway.message import Request, Response, header
 from gateway.service import Service
 from gateway.telemetry.metrics import Registry, read
+from gateway.upstream.endpoint import Endpoint
 from tests.support.clock import run, virtual
 from tests.support.service import MockService, answer, ask
 
@@ -47,6 +50,31 @@ async def test_a_delayed_call_is_made_later() -> None:
     assert (await faulty(LATE, service, registry)(ask())).body == b"late"
     assert now() == 2.0
     assert counted(registry) == {("b", "delay"): 1.0, ("b", "abort"): 0.0}
+
+
+class Elsewhere(MockService):
+    """Keeps what it was told to avoid."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.avoided: list[object] = []
+
+    def call(self, request: Request, tried: list[Endpoint]) -> Awaitable[Response]:
+        self.avoided.append(tried)
+        return self(request)
+
+
+@pytest.mark.parametrize("draw", [0.0, 0.999])
+@virtual
+async def test_a_second_call_still_goes_elsewhere(draw: float) -> None:
+    service = Elsewhere().always(answer())
+    assert isinstance(service, Elsewhere)
+    half = Fault(delay=FaultDelay(duration=2.0, percentage=50))
+    tried = [Endpoint(Origin("h", 80), MockService())]
+    layer = faulty(half, service, None, draw)
+    await calling(layer)(ask(), tried)
+    assert service.avoided == [tried]
+    assert service.avoided[0] is tried
 
 
 @virtual

@@ -191,7 +191,7 @@ async def test_the_budget_is_a_share_and_one_in_ten_seconds() -> None:
     budget = hedge_budget(config.Hedge(budget_percent=5))
     assert [budget.take(), budget.take()] == [True, False]
     for _ in range(100):
-        budget.request()
+        budget.noted += 1
     assert sum(budget.take() for _ in range(100)) == 5
     assert not hedge_budget(config.Hedge(budget_percent=0)).take()
 

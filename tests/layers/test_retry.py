@@ -203,11 +203,18 @@ async def test_an_attempt_has_its_own_time_within_the_whole() -> None:
 def test_an_attempt_that_had_all_the_time_there_was_is_the_last(patience: float) -> None:
     @virtual
     async def scenario() -> None:
-        tried = Tried(MockService().fails(UpstreamTimeout(), after=1.0), per_try_timeout=patience)
+        tried = Tried(MockService().fails(UpstreamTimeout(), after=2.0), per_try_timeout=patience)
         with pytest.raises(UpstreamTimeout):
             await tried.call(ask(deadline=2.0))
 
     scenario()
+
+
+@virtual
+async def test_a_call_that_a_limit_further_in_cut_short_leaves_time_for_another() -> None:
+    tried = Tried(MockService().fails(UpstreamTimeout(), after=1.0).answers(b"[1]"))
+    assert (await tried.call(ask(deadline=2.0))).body == b"[1]"
+    assert tried.retries == {"timeout": 1.0}
 
 
 # The budget.
@@ -254,21 +261,19 @@ class Cluster(MockService):
         return await self(request)
 
 
-@pytest.mark.parametrize("kind", [Retry, Redial])
-def test_each_attempt_avoids_the_endpoints_of_those_before_it(kind: type[Retry]) -> None:
-    @virtual
-    async def scenario() -> None:
-        cluster = Cluster()
-        cluster.fails(UpstreamConnectFailure()).fails(UpstreamConnectFailure()).answers()
-        budget = Budget(0, 10, asyncio.get_running_loop().time)
-        policy = config.Retry(attempts=3)
-        call = kind(cluster, policy, budget, Counters(Registry.private(), "b", policy.retry_on))
-        for _ in range(2):
-            await call(ask())
-            cluster.answers()
-        assert cluster.avoided == [[], [0], [0, 1], []]
-
-    scenario()
+@virtual
+async def test_each_attempt_avoids_the_endpoints_of_those_before_it() -> None:
+    cluster = Cluster()
+    cluster.fails(UpstreamConnectFailure()).fails(UpstreamConnectFailure()).answers()
+    budget = Budget(0, 10, asyncio.get_running_loop().time)
+    policy = config.Retry(attempts=3)
+    layer = retry(Registry.private(), "b", policy, budget)
+    assert layer is not None
+    call = layer(cluster)
+    for _ in range(2):
+        await call(ask())
+        cluster.answers()
+    assert cluster.avoided == [[], [0], [0, 1], []]
 
 
 # Cancellation.

@@ -78,14 +78,14 @@ async def _settled(reply: web.Response | Awaitable[web.Response]) -> web.Respons
 
 
 @asynccontextmanager
-async def stub(reply: Reply = b"{}") -> AsyncIterator[Stub]:
-    """A stub that listens."""
+async def stub(reply: Reply = b"{}", sock: socket.socket | None = None) -> AsyncIterator[Stub]:
+    """A stub that listens; with ``sock``, from now on where that is bound, and refuses connections until then."""
     model = Stub(reply)
     runner = web.ServerRunner(
         web.Server(model, auto_decompress=False, handler_cancellation=True), access_log=None, shutdown_timeout=0.01
     )  # type: ignore[arg-type]
     await runner.setup()
-    site = web.SockSite(runner, socket.create_server(("127.0.0.1", 0)))
+    site = web.SockSite(runner, sock or socket.create_server(("127.0.0.1", 0)))
     await site.start()
     model.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:
@@ -163,8 +163,23 @@ def _parsed(data: bytes) -> Answer:
     head, _, body = data.partition(b"\r\n\r\n")
     line, *lines = head.decode("latin-1").split("\r\n")
     fields = [(name.lower(), value) for name, value in (field.split(": ", 1) for field in lines)]
-    shown = [field for field in fields if field[0] not in ("connection", "date", "content-length")]
-    return Answer(int(line.split(" ")[1]), shown, body)
+    hidden = ("connection", "date", "content-length", "transfer-encoding")
+    shown = [field for field in fields if field[0] not in hidden]
+    return Answer(
+        int(line.split(" ")[1]), shown, unchunked(body) if ("transfer-encoding", "chunked") in fields else body
+    )
+
+
+def unchunked(body: bytes) -> bytes:
+    """What the chunks of a complete body hold."""
+    found = b""
+    while True:
+        size, _, body = body.partition(b"\r\n")
+        length = int(size, 16)
+        assert body[length : length + 2] == b"\r\n", "the body is cut off"
+        if not length:
+            return found
+        found, body = found + body[:length], body[length + 2 :]
 
 
 class Running(Port):

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import (
+    ClientClosed,
     DeadlineExceeded,
     GatewayError,
     NoHealthyUpstream,
@@ -28,6 +29,7 @@ from gateway.upstream.pick import ConsistentHash, LeastRequest, RoundRobin, head
 from gateway.upstream.settings import Settings
 from tests.support.clock import run, virtual
 from tests.support.service import MockService, answer, ask
+from tests.support.streams import MockSink, stream_of, streamed
 
 
 class Scene:
@@ -798,3 +800,53 @@ def test_no_place_is_ever_lost_and_nobody_waits_beside_one(events: list[Event], 
         scene.cluster.close()
 
     run(scenario())
+
+
+class TestAStream:
+    @virtual
+    async def test_is_a_call_until_its_end(self) -> None:
+        scene = Scene(1, limit=1, max_requests=1)
+        scene.services[0].does(streamed())
+        first = await scene.cluster(ask())
+        assert scene.endpoints[0].active == 1
+        with pytest.raises(UpstreamOverflow):
+            await scene.cluster(ask())
+        stream_of(first).connect(MockSink())
+        stream_of(first).end()
+        assert scene.endpoints[0].active == 0
+        assert (await scene.cluster(ask())).body == b"0"
+
+    @virtual
+    async def test_lets_in_who_waits_when_it_ends(self) -> None:
+        scene = Scene(1, limit=1)
+        scene.services[0].does(streamed())
+        first = await scene.cluster(ask())
+        second = asyncio.ensure_future(scene.cluster(ask()))
+        await asyncio.sleep(5.0)
+        assert not second.done()
+        stream_of(first).cancel()
+        assert (await second).body == b"0"
+
+    @pytest.mark.parametrize(
+        ("error", "told"),
+        [(None, [(200, None, 2.0)]), (UpstreamReset("gone"), [(None, "upstream_reset", 2.0)]), (ClientClosed(""), [])],
+    )
+    def test_tells_the_watches_at_its_end_how_it_went_and_how_long_it_took_to_begin(
+        self, error: GatewayError | None, told: list[tuple[int | None, str | None, float]]
+    ) -> None:
+        found = []
+
+        def watch(_: Endpoint, answer: Response | None, error: GatewayError | None, seconds: float) -> None:
+            found.append((answer and answer.status, error and error.code, seconds))
+
+        @virtual
+        async def check() -> None:
+            scene = Scene(1, watches=(watch,))
+            scene.services[0].does(streamed(), after=2.0)
+            response = await scene.cluster(ask())
+            await asyncio.sleep(3.0)
+            assert found == []
+            stream_of(response).cancel(error)
+            assert found == told
+
+        check()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config.backend import HealthCheck
-from gateway.errors import UpstreamConnectFailure, UpstreamTimeout
+from gateway.errors import UpstreamConnectFailure, UpstreamOverflow, UpstreamTimeout
 from gateway.http.origin import Origin
 from gateway.message import Request, Response
 from gateway.telemetry.metrics import Registry, read
@@ -171,6 +171,18 @@ async def test_later_failures_need_a_row() -> None:
     assert backend.healthy == [True]
     await asyncio.sleep(10.0)
     assert backend.healthy == [False]
+
+
+@virtual
+async def test_an_endpoint_that_has_no_connection_to_spare_is_not_ill() -> None:
+    backend = Backend()
+    backend.services[0].always(UpstreamOverflow("1 connections are open already"))
+    backend.begin()
+    await asyncio.sleep(60)
+    assert len(backend.services[0].requests) == 6
+    assert backend.healthy == [True]
+    assert backend.results == (0, 0)
+    backend.checks.close()
 
 
 @virtual

@@ -215,6 +215,23 @@ async def test_the_start_waits_for_the_first_answers_but_not_long(delay: float, 
 
 
 @virtual
+async def test_a_name_in_doubt_is_looked_up_soon_but_once_a_second_at_most() -> None:
+    resolver = Resolver(model=["10.0.0.1"])
+    backend = Backend(resolver, "http://model:1", "http://10.0.0.9:1")
+    await backend.names.start()
+    await asyncio.sleep(0.3)
+    backend.names.doubt("model")
+    backend.names.doubt("10.0.0.9")
+    await asyncio.sleep(5.0)
+    resolver.zone["model"] = ["10.0.0.2"]
+    backend.names.doubt("model")
+    await asyncio.sleep(0.1)
+    assert backend.shown == ["http://model:1 (10.0.0.2)", "http://10.0.0.9:1"]
+    await asyncio.sleep(50.0)
+    assert resolver.times("model") == [0.0, 1.0, 5.3, 35.3]
+
+
+@virtual
 async def test_not_too_many_addresses(caplog: pytest.LogCaptureFixture) -> None:
     many = [f"10.0.{at >> 8}.{at & 255}" for at in range(MOST + 1)]
     backend = Backend(Resolver(model=many, fine=many[:MOST]), "http://model:1", "http://fine:1")
