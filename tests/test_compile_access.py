@@ -215,3 +215,28 @@ async def test_bytes_of_both_directions_are_counted() -> None:
         await writer.wait_closed()
         assert numbers(gateway, "gateway_received_bytes_total") == {(): len(sent)}
         assert numbers(gateway, "gateway_sent_bytes_total") == {(): len(received)}
+
+
+async def model_server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answers in two pieces, the second a moment later."""
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: 1\n\n")
+    await asyncio.sleep(0.03)
+    writer.write(b"data: 2\n\n")
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_an_answer_that_streams_is_noted_and_counted_whole(path: Path, tmp_path: Path) -> None:
+    model = await asyncio.start_unix_server(model_server, tmp_path / "model")
+    async with model, serving(configuration(path, Backend(url=f"unix:{tmp_path / 'model'}"))) as gateway:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.number)
+        writer.write(b"GET /any HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        received = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        assert received.endswith(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n")
+        assert numbers(gateway, "gateway_sent_bytes_total") == {(): len(received)}
+        (line,) = await lines(gateway, path)
+    assert (line["status"], line["bytes_out"], line["flags"]) == (200, 18, "-")
+    assert 30 <= line["upstream_ms"] <= line["duration_ms"]

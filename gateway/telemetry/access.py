@@ -133,9 +133,12 @@ def _text(part: bytes) -> str:
     return part.decode("ascii", "backslashreplace")
 
 
+_encode: Final = msgspec.json.Encoder().encode
+
+
 def as_json(line: Line) -> bytes:
     """One JSON object."""
-    return msgspec.json.encode(line) + b"\n"
+    return _encode(line) + b"\n"
 
 
 def as_text(line: Line) -> bytes:
