@@ -39,6 +39,7 @@ FLAGS: Final = {
     "upstream_bad_answer": "UPE",
     "no_healthy_upstream": "UH",
     "overload": "OM",
+    "buffers_full": "OM",
     "not_found": "NR",
     "no_route_matched": "NR",
     "deadline_exceeded": "DT",
