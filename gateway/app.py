@@ -8,6 +8,7 @@ from typing import Protocol
 
 from .layers.recover import Recover
 from .message import Request, Response
+from .service import Layer, stack
 
 
 class Held(Protocol):
@@ -22,15 +23,16 @@ class Held(Protocol):
 class App:
     """Answers every request of a worker until the next generation takes over."""
 
-    def __init__(self, entry: Recover, held: Held) -> None:
+    def __init__(self, entry: Recover, held: Held, outermost: Layer | None = None) -> None:
         self._entry = entry
+        self._service = stack(outermost, service=entry)
         self._held = held
 
     def __repr__(self) -> str:
         return f"<App in_flight={self.in_flight}>"
 
     def __call__(self, request: Request) -> Awaitable[Response]:
-        return self._entry(request)
+        return self._service(request)
 
     @property
     def in_flight(self) -> int:

@@ -96,6 +96,7 @@ def _run_arguments(run: argparse.ArgumentParser) -> None:
     run.add_argument("--admin-listen", metavar="ADDR", type=_address, help="where the admin site listens")
     run.add_argument("--workers", metavar="N", type=_positive, help="processes (default: one a core)")
     run.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info", help="default: info")
+    run.add_argument("--log-format", choices=("text", "json"), default="text", help="default: text")
     _faults_argument(run)
 
 
@@ -129,6 +130,7 @@ def _run(options: argparse.Namespace) -> int:
             admin_listen=options.admin_listen,
             workers=options.workers,
             log_level=options.log_level,
+            log_format=options.log_format,
             enable_faults=options.enable_faults,
         )
     )

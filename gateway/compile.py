@@ -21,16 +21,18 @@ from .config.backend import Backend, LoadBalancer, Retry
 from .graph.kserve import BadUrl, CallService, KServeEdge, Redirects, Sidecar, refusal
 from .graph.kserve.sidecar import Way
 from .http.origin import AS_IT_IS, Origin, split
+from .layers.access import Upstream, access, route
 from .layers.admit import Allowance, admit
 from .layers.affinity import affinity
 from .layers.budget import Budget
+from .layers.chosen import chosen
 from .layers.deadline import deadline
 from .layers.fault import fault
 from .layers.forward import Address, ContentTypeJson, forward, rules
 from .layers.forwarded import forwarded
 from .layers.hedge import hedge, hedge_budget
 from .layers.intime import in_time
-from .layers.observe import observe_backend, observe_graph
+from .layers.observe import observe_backend, observe_graph, observe_step
 from .layers.quantile import Latency
 from .layers.recover import Recover
 from .layers.retry import retry, retry_budget
@@ -66,7 +68,9 @@ class _Compiler:
         self._patience: dict[str, tuple[Budget, Budget | None, Latency, Latency]] = {}
         self._workers = workers
         places = config.server.limits.max_in_flight
-        self._allowance = Allowance(-(-places // workers)) if places else None
+        log = config.telemetry.access_log
+        self._keeps_records = config.telemetry.overhead_metrics or (log is not None and log.enabled)
+        self._allowance = Allowance(-(-places // workers), registry, workers) if places else None
 
     def app(self) -> App:
         faces = [compile_graph(self, name, graph) for name, graph in self._config.graphs.items()]
@@ -74,9 +78,15 @@ class _Compiler:
         default = self._config.default_graph or (faces[0].name if len(faces) == 1 else None)
         answering = next((face.service for face in faces if face.name == default), None)
         if self._config.router and answering is not None:
-            return App(Recover(KServeRouter(answering, serving)), self._lease)
+            return App(Recover(KServeRouter(answering, serving)), self._lease, self._access())
         apis: list[Claim] = [V1(faces), V2(faces, serving)]
-        return App(Recover(Router(apis, answering)), self._lease)
+        return App(Recover(Router(apis, answering)), self._lease, self._access())
+
+    def _access(self) -> Layer | None:
+        """Outside of everything, so that it sees what clients see."""
+        log = self._config.telemetry.access_log
+        note = self._lease.access_log(log).note if log is not None and log.enabled else None
+        return access(note, self._registry, self._config.graphs) if self._keeps_records else None
 
     # The order of layers, outermost first. Recover stands around all graphs: nothing escapes unanswered. Observe stands
     # outside Admit, so that refusals are counted; Deadline inside both.
@@ -85,11 +95,21 @@ class _Compiler:
         """What every request to a graph passes through, once."""
         timeout = self._config.server.timeouts.request if graph.timeout is None else graph.timeout
         return stack(
+            route(name) if self._keeps_records else None,
             observe_graph(self._registry, name),
             KServeEdge if graph.compat == "kserve" else None,
             admit(self._allowance) if self._allowance else None,
             deadline(timeout) if timeout else None,
             service=root,
+        )
+
+    def step(self, graph: str, node: schema.Node, at: tuple[str, str], service: Service) -> Service:
+        """A step of ``node``, whatever it leads to."""
+        counts = node.router_type in ("Splitter", "Switch")
+        return stack(
+            chosen(self._registry, graph, *at) if counts else None,
+            observe_step(self._registry, graph, *at) if self._config.telemetry.step_metrics else None,
+            service=service,
         )
 
     def _call(
@@ -110,6 +130,7 @@ class _Compiler:
         # A call that may have to wait for an endpoint has its time limits from when it gets one (upstream/backend.py).
         patience = inf if backend.queues and not kserve else backend.timeouts.request or inf
         return stack(
+            Upstream if self._keeps_records else None,
             observe_backend(self._registry, name),
             affinity(by) if by else None,
             forward(allowed, added, address, patience, tell_time=not kserve, streams=streams),

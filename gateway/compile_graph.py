@@ -39,6 +39,7 @@ class Calls(Protocol):
     backends: dict[str, schema.Backend]
 
     def edge(self, name: str, graph: schema.Graph, root: Service, /) -> Service: ...
+    def step(self, graph: str, node: schema.Node, at: tuple[str, str], service: Service, /) -> Service: ...
     def named(self, name: str, graph: schema.Graph, verb: str = "", /, *, streams: bool = False) -> Built: ...
     def url(self, url: str, graph: schema.Graph, /, *, streams: bool = False) -> Built: ...
 
@@ -113,7 +114,7 @@ class _Graph:
                 key=step.name or str(index),
                 label=label,
                 at=(node, name),
-                service=service,
+                service=self._calls.step(self._name, self._graph.nodes[node], (node, name), service),
                 hard=step.dependency == "Hard",
                 use_response=step.data == "$response",
                 condition=condition,

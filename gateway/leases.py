@@ -18,11 +18,16 @@ from .http.buffers import Buffers
 from .http.origin import Origin
 from .http.pool import Pool, Sweeper
 from .http.tls import client_context
+from .telemetry.access import AccessLog
 from .telemetry.metrics import Registry
 from .upstream.backend import Upstream
 
 VISITED = 32
 """Origins that the calls of one generation may have been sent on to, the latest ones."""
+
+
+FLUSH = 1.0
+"""Seconds that the end of a worker waits for a log that does not get on."""
 
 
 class Leased(Protocol):
@@ -62,9 +67,24 @@ class Leases:
             del self._users[key]
             self._held.pop(key).close()
 
+    def reopen(self) -> None:
+        """Go on in new log files: the old ones have been moved away."""
+        for log in self._logs():
+            log.reopen()
+
+    async def flush(self) -> None:
+        """Have what is noted written, within a second."""
+        for log in self._logs():
+            log.hand_on()
+            await asyncio.to_thread(log.journal.flush, FLUSH)
+
+    def _logs(self) -> list[AccessLog]:
+        return [held for held in self._held.values() if isinstance(held, AccessLog)]
+
     async def close(self) -> None:
         """Close everything; for the end of the worker."""
-        for kind in (Upstream, Pool):  # those first that give the others back
+        await self.flush()
+        for kind in (Upstream, Pool, AccessLog):  # those first that give the others back
             for key in [key for key, held in self._held.items() if isinstance(held, kind)]:
                 self._users[key] = 1
                 self.give_back(key)
@@ -77,6 +97,7 @@ class Lease:
     def __init__(self, leases: Leases, registry: Registry, max_body: int, workers: int = 1) -> None:
         self.pools: dict[Hashable, Pool] = {}
         self.upstreams: dict[Hashable, Upstream] = {}
+        self._logs: list[Hashable] = []
         self._visited: dict[Hashable, None] = {}
         self._leases = leases
         self._registry = registry
@@ -130,6 +151,12 @@ class Lease:
         upstream = Upstream(name, origins, connect, disconnect, self._registry, self._workers)
         upstream.configure(backend)  # nobody else uses it yet
         return upstream
+
+    def access_log(self, config: schema.AccessLog) -> AccessLog:
+        """The log that ``config`` describes. Raises OSError when its file cannot be opened."""
+        log = self._leases.take(config, lambda: AccessLog(config, self._registry))
+        self._logs.append(config)
+        return log
 
     async def open(self) -> None:
         """Wait until the upstreams know where they are."""
@@ -190,10 +217,11 @@ class Lease:
 
     def release(self) -> None:
         """Give everything back."""
-        for key in (*self.pools, *self.upstreams):
+        for key in (*self.pools, *self.upstreams, *self._logs):
             self._leases.give_back(key)
         self.pools.clear()
         self.upstreams.clear()
+        self._logs.clear()
         self._visited.clear()
 
 

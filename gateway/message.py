@@ -37,6 +37,26 @@ class Encoded(msgspec.Struct, frozen=True, eq=False, gc=False):
     lines: bytes
 
 
+class Record(msgspec.Struct, gc=False):
+    """What became of a client's request on its way, for the access log; written by whoever knows."""
+
+    graph: str = ""
+    attempts: int = 0
+    """Calls of backends, repeated ones included."""
+    calling: int = 0
+    """Calls of backends under way."""
+    since: float = 0.0
+    """When the first of them began."""
+    upstream: float = 0.0
+    """Seconds in which at least one call was under way."""
+    queued: float = 0.0
+    """Seconds spent waiting for endpoints."""
+    failure: str = ""
+    """The code of the last error."""
+    flags: tuple[str, ...] = ()
+    """What no error tells, in Envoy's letters: URX, DI, FI."""
+
+
 class Request(msgspec.Struct, gc=False):
     """One call on its way in: a client's, or the one that a step derives from it."""
 
@@ -65,6 +85,10 @@ class Request(msgspec.Struct, gc=False):
     """The client allows less time than the configuration: no backend is to blame when that is too short."""
     affinity: bytes = b""
     """What makes requests belong to the same endpoint, where the backend balances by it."""
+    minor: int = 1
+    """The minor version of HTTP that the client speaks."""
+    record: Record | None = None
+    """Shared by all requests derived from the client's; None where nobody keeps records."""
     streams: bool = False
     """The answer may come with a stream for its body: whoever gets it only passes it on."""
     claim: object = None
@@ -87,6 +111,8 @@ class Request(msgspec.Struct, gc=False):
             self.stamp,
             self.hurried,
             self.affinity,
+            self.minor,
+            self.record,
             self.streams,
         )
 
@@ -109,6 +135,8 @@ class Request(msgspec.Struct, gc=False):
             self.stamp,
             self.hurried,
             self.affinity,
+            self.minor,
+            self.record,
         )
 
 

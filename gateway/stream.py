@@ -44,10 +44,23 @@ class Sink(Protocol):
 class Stream:
     """One body on its way. ``length``: its bytes, where they are known beforehand; it must then have just as many."""
 
-    __slots__ = ("_arrived", "_error", "_flowing", "_missing", "_on_end", "_over", "_sink", "_source", "length")
+    __slots__ = (
+        "_arrived",
+        "_error",
+        "_flowing",
+        "_missing",
+        "_on_end",
+        "_over",
+        "_sink",
+        "_source",
+        "length",
+        "passed",
+    )
 
     def __init__(self, source: Source, length: int | None = None) -> None:
         self.length = length
+        self.passed = 0
+        """Bytes that have come."""
         self._missing = length or 0
         self._source: Source | None = source
         self._sink: Sink | None = None
@@ -73,6 +86,7 @@ class Stream:
     def chunk(self, data: bytes) -> None:
         """The next piece of the body, never empty."""
         source = self._source
+        self.passed += len(data)
         if self.length is not None:
             self._missing -= len(data)
             if self._missing < 0 and source is not None:

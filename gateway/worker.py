@@ -31,8 +31,10 @@ from .control.channel import (
     Failed,
     FromWorker,
     Handed,
+    Level,
     Prepare,
     Ready,
+    Reopen,
     Serving,
     Stop,
     ToWorker,
@@ -43,6 +45,7 @@ from .errors import GatewayError
 from .message import Request, Response
 from .service import spawn
 from .telemetry import logs
+from .telemetry.lag import Lag
 from .telemetry.metrics import Registry
 from .telemetry.segment import Segment
 
@@ -73,6 +76,9 @@ class Readiness(Protocol):
     """What outlives a generation, as far as this file cares."""
 
     ready: bool
+
+    def reopen(self) -> None: ...
+    async def flush(self) -> None: ...
 
 
 class Parts(NamedTuple):
@@ -137,6 +143,10 @@ class Worker:
                 self._channel.send(Description(message.id, clusters))
             case Unready():
                 self._parts.readiness.ready = False
+            case Reopen():
+                self._parts.readiness.reopen()
+            case Level():
+                logs.set_level(message.level)
             case Drain():
                 spawn(self._drain(message.timeout, message.id), "drain")
             case Stop():
@@ -199,6 +209,7 @@ class Worker:
         self._draining = True
         self._parts.readiness.ready = False
         clean = await self._server.drain(timeout) if self._server is not None else True
+        await self._parts.readiness.flush()  # before it is said: it may be the end of us
         self._channel.send(Drained(call, clean))
         self._ended.set()
 
@@ -215,6 +226,7 @@ async def serve(handed: Handed) -> None:
     from .leases import Leases
 
     registry = Registry(Segment.attach(handed.segment))
+    Lag(registry)
     leases = Leases()
     sockets = [socket.socket(fileno=descriptor) for descriptor in handed.sockets]
     parts = Parts(
@@ -234,7 +246,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
     handed = msgspec.json.decode(sys.argv[1], type=Handed)
-    logs.start(handed.log_level, worker=handed.slot)
+    logs.start(handed.log_level, handed.log_format, worker=handed.slot)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(handed))
 

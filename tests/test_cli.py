@@ -92,6 +92,12 @@ def test_run(ran: list[RunOptions]) -> None:
     assert ran == [RunOptions(("a.yaml", "conf.d"), None, (":1", "unix:/x"), ":2", 3, "debug")]
 
 
+def test_the_format_of_the_log(ran: list[RunOptions]) -> None:
+    cli.main(["run", "-c", "a.yaml"])
+    cli.main(["run", "-c", "a.yaml", "--log-format", "json"])
+    assert [options.log_format for options in ran] == ["text", "json"]
+
+
 def test_failures_on_purpose_are_off_unless_asked_for(ran: list[RunOptions]) -> None:
     cli.main(["run", "-c", "a.yaml"])
     cli.main(["run", "-c", "a.yaml", "--enable-faults"])

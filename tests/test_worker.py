@@ -1,4 +1,5 @@
 import asyncio
+import logging
 import socket
 import ssl
 import subprocess
@@ -19,8 +20,10 @@ from gateway.control.channel import (
     Drained,
     Failed,
     FromWorker,
+    Level,
     Prepare,
     Ready,
+    Reopen,
     Serving,
     Stop,
     ToWorker,
@@ -96,6 +99,15 @@ class FakeContext:
 
 class FakeReadiness:
     ready = True
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def reopen(self) -> None:
+        self.done.append("reopen")
+
+    async def flush(self) -> None:
+        self.done.append("flush")
 
 
 class Rig:
@@ -270,3 +282,20 @@ print(*sorted({"aiohttp", "prometheus_client", "yaml"} & sys.modules.keys()))
 """
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == ""
+
+
+async def test_log_files_are_reopened_when_told_and_flushed_before_a_drain_is_reported(rig: Rig) -> None:
+    await rig.serve(1, Config())
+    rig.channel.send(Reopen())
+    assert await rig.ask(DrainCall(12, timeout=5.0)) == Drained(12, True)
+    assert rig.readiness.done == ["reopen", "flush"]
+
+
+async def test_the_level_of_the_log_changes_when_told(rig: Rig) -> None:
+    before = logging.root.level
+    try:
+        rig.channel.send(Level("error"))
+        await rig.ask(Describe(1))
+        assert logging.root.level == logging.ERROR
+    finally:
+        logging.root.setLevel(before)

@@ -9,7 +9,7 @@ from .check_backend import check_backend
 from .check_graph import check_native, check_structure
 from .checks import check_headers, complain, positive
 from .report import Path, Report, suggestion
-from .schema import Config, Graph, Server
+from .schema import AccessLog, Config, Graph, Server
 
 
 def check(config: Config, report: Report, *, faults: bool = False) -> None:
@@ -22,6 +22,7 @@ def check(config: Config, report: Report, *, faults: bool = False) -> None:
         _graph(name, graph, config, report)
     _default(config, report)
     _template(config.service_url_template, report)
+    _access_log(config.telemetry.access_log, report)
 
 
 def _server(server: Server, report: Report) -> None:
@@ -65,6 +66,11 @@ def _default(config: Config, report: Report) -> None:
         report.conflict(("defaultGraph",), f"there is no graph '{name}'{suggestion(name, config.graphs)}")
     if not config.graphs and not report.broken(("graphs",)):
         report.warn((), "there are no graphs: every request will be answered with 404")
+
+
+def _access_log(log: AccessLog | None, report: Report) -> None:
+    if log is not None and log.path not in ("stdout", "stderr") and not log.path.startswith("/"):
+        report.conflict(("telemetry", "accessLog", "path"), f"'{log.path}' is neither stdout, stderr nor /a/file")
 
 
 def _template(template: str, report: Report) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -23,6 +23,7 @@ class RunOptions:
     admin_listen: str | None = None
     workers: int | None = None
     log_level: str = "info"
+    log_format: Literal["text", "json"] = "text"
     enable_faults: bool = False
 
     def load(self, environ: Mapping[str, str]) -> Config:

@@ -120,6 +120,28 @@ class Whole(msgspec.Struct, frozen=True):
         return str(value)
 
 
+class Share(msgspec.Struct, frozen=True):
+    """A part of the whole."""
+
+    kind = "number from 0 to 1"
+    expects = "a number from 0 to 1"
+    schema: ClassVar[dict[str, object]] = {"type": "number", "minimum": 0, "maximum": 1}
+    blank = 1.0
+
+    def read(self, text: str, plain: bool) -> float:
+        if plain and (INT.fullmatch(text) or FLOAT.fullmatch(text)):
+            try:
+                value = float(text)
+            except ValueError:  # octal, hexadecimal, infinite in YAML's words
+                value = -1.0
+            if 0.0 <= value <= 1.0:
+                return value
+        raise ValueError(expected(self, text, plain))
+
+    def show(self, value: object) -> str:
+        return f"{value:g}"
+
+
 class Words(msgspec.Struct, frozen=True):
     """One of a few words."""
 

@@ -8,8 +8,10 @@ from msgspec import Meta
 
 from .backend import Backend, BackendTimeouts, BackendTls, HeaderRules, Protocol
 from .mapping import Count, Duration, Mapping, Size, Status
+from .telemetry import AccessLog, Telemetry
 
 __all__ = [
+    "AccessLog",
     "Admin",
     "Backend",
     "BackendTimeouts",
@@ -30,6 +32,7 @@ __all__ = [
     "ServerTimeouts",
     "ServerTls",
     "Step",
+    "Telemetry",
 ]
 
 
@@ -240,6 +243,7 @@ class Config(Mapping, frozen=True, kw_only=True):
     ] = "http://{name}.{namespace}.svc.cluster.local"
     backends: Annotated[dict[str, Backend], Meta(description="Model servers, by name.")] = {}
     graphs: Annotated[dict[str, Graph], Meta(description="Models as clients see them, by name.")] = {}
+    telemetry: Annotated[Telemetry, Meta(description="Access log and more metrics.")] = Telemetry()
     router: Annotated[
         bool,
         Meta(

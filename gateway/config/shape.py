@@ -124,6 +124,8 @@ def _scalar(info: inspect.Type, special: object) -> scalars.Scalar:
             return scalars.Flag()
         case inspect.IntType():
             return scalars.Whole(info.ge, info.le)
+        case inspect.FloatType(ge=0, le=1):
+            return scalars.Share()
         case inspect.LiteralType():
             return scalars.Words(tuple(map(str, info.values)))
         case inspect.StrType():

@@ -16,6 +16,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.config.schema import Config
+from gateway.telemetry.logs import LEVELS
 
 from .redact import redacted
 from .reload import Outcome
@@ -33,6 +34,7 @@ class Control(Protocol):
     async def clusters(self) -> Clusters: ...
     async def reload(self) -> Outcome: ...
     def drain(self) -> None: ...
+    def log_from(self, level: str, /) -> None: ...
 
 
 INDEX = """<!doctype html><html lang="en"><meta charset="utf-8"><title>inference gateway</title>
@@ -64,6 +66,7 @@ def site(control: Control) -> web.Application:
             web.get("/clusters", pages.clusters),
             web.post("/-/reload", pages.reload),
             web.post("/-/drain", pages.drain),
+            web.post("/logging", pages.logging),
         ]
     )
     return app
@@ -124,6 +127,14 @@ class Pages:
     async def drain(self, request: web.Request) -> web.Response:
         self._control.drain()
         return web.Response(text="draining\n", status=202)
+
+    async def logging(self, request: web.Request) -> web.Response:
+        """Until the restart; ``?level=``."""
+        level = request.query.get("level", "")
+        if level not in LEVELS:
+            return web.Response(text=f"level: one of {', '.join(LEVELS)}\n", status=400)
+        self._control.log_from(level)
+        return web.Response(text=f"logging from {level}\n")
 
 
 def _json(data: object) -> web.Response:

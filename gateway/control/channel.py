@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -51,12 +51,22 @@ class Unready(msgspec.Struct, tag=True):
     """Say on the data port that the gateway is not ready, and go on serving."""
 
 
+class Reopen(msgspec.Struct, tag=True):
+    """Go on in new log files."""
+
+
+class Level(msgspec.Struct, tag=True):
+    """Log from ``level`` up."""
+
+    level: str
+
+
 class Stop(msgspec.Struct, tag=True):
     """Exit now, whatever is in flight."""
 
 
 AnyCall = Prepare | Commit | Describe | Drain
-ToWorker = AnyCall | Abort | Unready | Stop
+ToWorker = AnyCall | Abort | Unready | Reopen | Level | Stop
 
 
 class Answer(msgspec.Struct, tag=True):
@@ -103,6 +113,7 @@ class Handed(msgspec.Struct, frozen=True):
     segment: int
     sockets: tuple[int, ...]
     log_level: str
+    log_format: Literal["text", "json"] = "text"
 
 
 In = TypeVar("In")

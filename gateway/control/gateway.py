@@ -17,6 +17,7 @@ from gateway import __version__
 from gateway.config.report import ConfigErrors
 from gateway.config.schema import Config
 from gateway.service import spawn
+from gateway.telemetry import logs
 from gateway.telemetry.metrics import Registry
 from gateway.telemetry.segment import Segment, create
 
@@ -42,6 +43,8 @@ class Options(Protocol):
 
     @property
     def log_level(self) -> str: ...
+    @property
+    def log_format(self) -> logs.Format: ...
     def load(self, environ: Mapping[str, str], /) -> Config: ...
 
 
@@ -66,7 +69,7 @@ class Gateway:
         self._registry = Registry.private()
         self._segments = [self._registry.segment, *segments]
         self._supervisor = Supervisor(
-            Launcher(files, ports, options.log_level, command),
+            Launcher(files, ports, options.log_level, command, options.log_format),
             segments,
             self._registry.counter("gateway_worker_restarts_total"),
             self._registry.gauge("gateway_workers"),
@@ -97,6 +100,7 @@ class Gateway:
     def _obey_signals(self) -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, self._reloads.request)
+        loop.add_signal_handler(signal.SIGUSR1, self._supervisor.reopen)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._terminate)
 
@@ -173,6 +177,11 @@ class Gateway:
 
     async def reload(self) -> Outcome:
         return await asyncio.shield(self._reloads.request())
+
+    def log_from(self, level: str) -> None:
+        """Log from ``level`` up, here and in the workers, later ones too."""
+        logs.set_level(level)
+        self._supervisor.log_from(level)
 
     def drain(self) -> None:
         """Begin the end; again is no different from once."""

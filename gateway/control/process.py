@@ -13,6 +13,7 @@ from itertools import count
 import msgspec
 
 from gateway.service import spawn
+from gateway.telemetry.logs import Format
 
 from .channel import Answer, AnyCall, Channel, Failed, FromWorker, Handed, ToWorker, control_end
 from .sockets import Port
@@ -93,13 +94,15 @@ class Launcher:
     ports: Sequence[Port]
     log_level: str
     command: Sequence[str] = COMMAND
+    log_format: Format = "text"
 
     async def __call__(self, slot: int) -> WorkerProcess:
         """A new worker for ``slot``; OSError where the system has no room for one."""
         sockets = tuple(port.of(slot).fileno() for port in self.ports)
         ours, theirs = socket.socketpair()
         with theirs:
-            handed = Handed(slot, len(self.segments), theirs.fileno(), self.segments[slot], sockets, self.log_level)
+            segment, logs = self.segments[slot], (self.log_level, self.log_format)
+            handed = Handed(slot, len(self.segments), theirs.fileno(), segment, sockets, *logs)
             try:
                 process = await asyncio.create_subprocess_exec(
                     *self.command,

@@ -23,7 +23,7 @@ def run(options: Options) -> int:
     # Their default is to kill; one that comes before the handlers are installed shall not.
     for number in (signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
-    logs.start(options.log_level)
+    logs.start(options.log_level, options.log_format)
     try:
         config = options.load(os.environ)
         workers = cores() if config.server.workers == "auto" else config.server.workers

@@ -15,7 +15,7 @@ from gateway.service import spawn
 from gateway.telemetry.metrics import Counter, Gauge, zero_gauges
 from gateway.telemetry.segment import Segment
 
-from .channel import Abort, Commit, Describe, Description, Drain, Drained, Failed, Prepare, Unready
+from .channel import Abort, Commit, Describe, Description, Drain, Drained, Failed, Level, Prepare, Reopen, Unready
 from .process import WorkerProcess
 
 log = logging.getLogger("gateway")
@@ -72,6 +72,7 @@ class Supervisor:
         self._generation = Generation(0, b"")
         self._changing = asyncio.Lock()
         self._ready = True
+        self._level: Level | None = None
         self._ending = asyncio.Event()
 
     @property
@@ -118,6 +119,17 @@ class Supervisor:
         self._ready = False
         for worker in self._serving.values():
             worker.tell(Unready())
+
+    def reopen(self) -> None:
+        """Have all workers go on in new log files."""
+        for worker in self._workers.values():
+            worker.tell(Reopen())
+
+    def log_from(self, level: str) -> None:
+        """Have all workers, later ones too, log from ``level`` up."""
+        self._level = Level(level)
+        for worker in self._serving.values():
+            worker.tell(self._level)
 
     async def clusters(self) -> dict[int, list[dict[str, object]] | None]:
         """What each worker knows of its backends, by slot; None for one that does not answer in time."""
@@ -193,6 +205,8 @@ class Supervisor:
                     self._alive.set(len(self._serving))
                     if not self._ready:
                         worker.tell(Unready())
+                    if self._level is not None:
+                        worker.tell(self._level)
                     return ()
 
     async def _prepare(self, workers: Sequence[WorkerProcess], generation: Generation) -> tuple[str, ...]:

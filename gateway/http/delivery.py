@@ -23,9 +23,10 @@ _RESET = b"\x01\0\0\0\0\0\0\0"
 
 
 class Client(Protocol):
-    """Told how it went, once, unless it was cancelled."""
+    """Told how it went, once, unless it was cancelled; and of every write, how many bytes it had."""
 
     def delivered(self, *, whole: bool) -> None: ...
+    def wrote(self, size: int, /) -> None: ...
 
 
 class Delivery:
@@ -68,6 +69,7 @@ class Delivery:
     def end(self) -> None:
         if self._chunked:
             self._transport.write(LAST_CHUNK)
+            self._client.wrote(len(LAST_CHUNK))
         self._client.delivered(whole=True)
 
     def fail(self, error: GatewayError) -> None:
@@ -79,6 +81,7 @@ class Delivery:
         after = b""
         if self._chunked and data:
             head, after = b"%b%x\r\n" % (head, len(data)), b"\r\n"
+        self._client.wrote(len(head) + len(data) + len(after))
         if len(data) < _LARGE:
             self._transport.write(head + data + after)
         else:

@@ -54,6 +54,8 @@ class Server:
         self._listeners: list[asyncio.Server] = []
         self._registry = registry
         self._open = registry.gauge("gateway_connections")
+        self.received = registry.counter("gateway_received_bytes_total").cells
+        self.sent = registry.counter("gateway_sent_bytes_total").cells
         self._accepted = registry.counter("gateway_connections_total")
         self.configure(config)
         self._tick()

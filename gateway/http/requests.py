@@ -273,9 +273,10 @@ class RequestReader:
         self._persistent = parser.should_keep_alive()
         deadline = inf if self._timeout is None else self.clock() + self._timeout
         request = Request(parser.get_method(), self._target, self._headers, bytes(self._body), deadline, self._id)
+        request.minor = self._minor or 0
         if self._claim is not None:
             request.claim, self._claim = self._claim, None
-        self.arrived.append(Arrival(request, self._persistent, self._minor or 0))
+        self.arrived.append(Arrival(request, self._persistent, request.minor))
         self.state = START
         self.expects = False
         self._body = b""

@@ -102,6 +102,7 @@ class ServerConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._finished or self._refusal is not None:
             return
+        self._server.received[0] += len(data)
         self._feed(data)
         if not self._answering:
             self._next()
@@ -222,9 +223,11 @@ class ServerConnection(asyncio.Protocol):
         head = b"" if closing or self._head_only or not self._minor else known_head(response, self._server.date_field)
         if not head:
             head = self._head(response, length(response, self._head_only), closing)
-        if self._head_only or not response.body:
+        size = 0 if self._head_only else len(response.body)
+        self.wrote(len(head) + size)
+        if not size:
             transport.write(head)
-        elif len(response.body) < _LARGE:
+        elif size < _LARGE:
             transport.write(head + response.body)
         else:
             transport.writelines((head, response.body))
@@ -244,12 +247,16 @@ class ServerConnection(asyncio.Protocol):
         if self._head_only:
             stream.cancel()
             transport.write(head)
+            self.wrote(len(head))
             self.delivered(whole=True)
             return
         self._delivery = delivery
         delivery.begin(head)
         if not self._clogged:
             delivery.flow()
+
+    def wrote(self, size: int) -> None:
+        self._server.sent[0] += size
 
     def delivered(self, *, whole: bool) -> None:
         """A stream has ended, or has broken off and was left so that the client can see it."""

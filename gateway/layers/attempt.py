@@ -50,6 +50,8 @@ def attempt(request: Request, number: int, now: float, deadline: float) -> Reque
     the truth of this attempt.
     """
     derived = request.derive(deadline)
+    if number > 1 and request.record is not None:
+        request.record.attempts += 1
     stamp, tells_time = _TIME.subn(b"", _COUNT.sub(b"", request.stamp))
     if tells_time and deadline < inf:
         stamp += b"x-request-timeout-ms: %d\r\n" % (max(deadline - now, 0.0) * 1000)

@@ -46,6 +46,7 @@ class Fault:
         """As a call, if possible not to one of those ``tried``."""
         if self._drawn(self._late):
             self._delayed.add()
+            _mark(request, "DI")
             return self._later(request, tried)
         return self._now(request, tried)
 
@@ -62,12 +63,18 @@ class Fault:
     def _now(self, request: Request, tried: list[Endpoint]) -> Awaitable[Response]:
         if self._drawn(self._failing):
             self._aborted.add()
+            _mark(request, "FI")
             return self._fail()
         return self._call(request, tried)
 
     async def _fail(self) -> Response:
         # An answer and no exception: a model server that fails answers, too.
         return problem(FaultInjected("this error was made on purpose"), status=self._status)
+
+
+def _mark(request: Request, flag: str) -> None:
+    if request.record is not None and flag not in request.record.flags:
+        request.record.flags += (flag,)
 
 
 def fault(plan: Plan, registry: Registry, backend: str, random: Random = chance.random) -> Layer:

@@ -129,6 +129,7 @@ class Forward:
         call.peer = request.peer
         call.hurried = request.hurried
         call.affinity = request.affinity
+        call.record = request.record
         call.streams = self._streams
         return self.inner(call)
 

@@ -1,4 +1,5 @@
-"""Observe: counts and times what passes. It stands at two seams only, the edge of a graph and each backend."""
+"""Observe: counts and times what passes. It stands at two seams, the edge of a graph and each backend; around steps
+only if asked for."""
 
 from __future__ import annotations
 
@@ -105,9 +106,25 @@ def observe_backend(registry: Registry, backend: str, clock: Clock = perf_counte
     duration = registry.histogram("gateway_upstream_duration_seconds", BUCKETS, backend=backend)
 
     def count(code: str, outcome: str) -> Counter:
-        answered = outcome in ("success", "client_error", "upstream_error")
-        if not answered:
-            code = "cancelled" if outcome == ClientClosed.code else outcome
-        return registry.counter("gateway_upstream_requests_total", backend=backend, code=code)
+        return registry.counter("gateway_upstream_requests_total", backend=backend, code=_end(code, outcome))
 
     return lambda inner: Observe(inner, in_flight, duration, count, clock=clock)
+
+
+def observe_step(registry: Registry, graph: str, node: str, step: str, clock: Clock = perf_counter) -> Layer:
+    """Around a step, as around a backend: what its node sees of it."""
+    labels = {"graph": graph, "node": node, "step": step}
+    in_flight = registry.gauge("gateway_step_requests_in_flight", **labels)
+    duration = registry.histogram("gateway_step_duration_seconds", BUCKETS, **labels)
+
+    def count(code: str, outcome: str) -> Counter:
+        return registry.counter("gateway_step_requests_total", **labels, code=_end(code, outcome))
+
+    return lambda inner: Observe(inner, in_flight, duration, count, clock=clock)
+
+
+def _end(code: str, outcome: str) -> str:
+    """The status of an answer, or the error in place of one."""
+    if outcome in ("success", "client_error", "upstream_error"):
+        return code
+    return "cancelled" if outcome == ClientClosed.code else outcome

@@ -77,9 +77,13 @@ class Recover:
         except Abandoned:
             raise
         except GatewayError as error:
+            if request.record is not None:
+                request.record.failure = error.code
             response = problem(error.at(request.at), request.id)
         except Exception:
             log.exception("a bug: request %s failed", request.id.decode())
+            if request.record is not None:
+                request.record.failure = InternalError.code
             response = problem(InternalError("the gateway failed; its log says why"), request.id)
         finally:
             self.in_flight -= 1

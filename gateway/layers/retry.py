@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gateway.config import backend as config
 from gateway.errors import GatewayError, UpstreamConnectFailure
-from gateway.message import Request, Response
+from gateway.message import Record, Request, Response
 from gateway.service import Layer, Service
 from gateway.telemetry.metrics import Counter, Registry
 
@@ -93,6 +93,8 @@ class Retry:
                 await sleep(pause)
                 number += 1
                 end = await self._end(self._attempt(request, number), tried)
+            if number == self._policy.attempts > 1 and request.record is not None:
+                self._exhausted(request.record, end)
             if isinstance(end, GatewayError):
                 raise end
             if number > 1 and end.status < 500 and self._conditions.of_answer(end) is None:
@@ -100,6 +102,12 @@ class Retry:
             return end
         finally:
             del end  # an error that this raises knows this frame, which would know the error through it
+
+    def _exhausted(self, record: Record, end: End) -> None:
+        """The last attempt has been made; if it failed, too, the access log says so."""
+        failed = isinstance(end, GatewayError) or end.status >= 500 or self._conditions.of_answer(end) is not None
+        if failed and "URX" not in record.flags:
+            record.flags += ("URX",)
 
     async def _end(self, sent: Request, tried: list[Endpoint]) -> End:
         try:

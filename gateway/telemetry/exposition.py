@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
+from operator import add
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from .metrics import Series, read
+from .metrics import Series, decode
 from .names import METRICS
 from .segment import Segment
 
@@ -41,20 +42,22 @@ class Exposition(Collector):
         return encode(self._page), content_type
 
     def collect(self) -> Iterator[Metric]:
-        sums = _sum(self._segments)
-        sums.update(_processes(self._pids()))
-        for name in METRICS:
-            if found := [(series, cells) for series, cells in sums.items() if series.name == name]:
-                yield _family(name, found)
+        found: dict[str, list[tuple[Series, list[float]]]] = {name: [] for name in METRICS}
+        for series, cells in (*_sum(self._segments), *_processes(self._pids())):
+            found[series.name].append((series, cells))
+        for name, all_of_it in found.items():
+            if all_of_it:
+                yield _family(name, all_of_it)
 
 
-def _sum(segments: Iterable[Segment]) -> dict[Series, list[float]]:
-    sums: dict[Series, list[float]] = {}
+def _sum(segments: Iterable[Segment]) -> Iterator[tuple[Series, list[float]]]:
+    # By the keys as they are in memory: to decode them takes longer than all the rest.
+    sums: dict[bytes, list[float]] = {}
     for segment in segments:
-        for series, cells in read(segment):
-            former = sums.get(series)
-            sums[series] = list(cells) if former is None else [a + b for a, b in zip(former, cells, strict=True)]
-    return sums
+        for key, cells in segment.records():
+            former = sums.get(key)
+            sums[key] = list(cells) if former is None else list(map(add, former, cells))
+    return ((decode(key), cells) for key, cells in sums.items())
 
 
 def _processes(pids: Mapping[int, int]) -> Iterator[tuple[Series, list[float]]]:

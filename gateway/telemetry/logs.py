@@ -1,11 +1,17 @@
-"""The log of the program itself: text on standard error, one line an event, whatever the event contains."""
+"""The log of the program itself: on standard error, one line an event, whatever the event contains."""
 
 from __future__ import annotations
 
 import logging
 import sys
 import time
-from typing import TextIO
+from typing import Final, Literal, TextIO
+
+import msgspec
+
+Format = Literal["text", "json"]
+
+LEVELS: Final = ("debug", "info", "warning", "error")
 
 
 class Line(logging.Formatter):
@@ -21,9 +27,41 @@ class Line(logging.Formatter):
         return super().format(record).replace("\r", "\\r").replace("\n", "\\n")
 
 
-def start(level: str, *, worker: int | None = None, stream: TextIO | None = None) -> None:
-    """Log to ``stream`` (standard error) from ``level`` (``debug`` ... ``error``) up; a worker's lines name it."""
+class JsonLine(Line):
+    """``{"ts": ..., "level": "INFO", "message": ...}``, and where there are any ``worker`` and ``exception``."""
+
+    def __init__(self, worker: int | None = None) -> None:
+        super().__init__()
+        self._worker = worker
+
+    def format(self, record: logging.LogRecord) -> str:
+        event: dict[str, object] = {
+            "ts": self.formatTime(record),
+            "level": record.levelname,
+            "message": record.getMessage(),
+        }
+        if self._worker is not None:
+            event["worker"] = self._worker
+        if record.exc_info:
+            event["exception"] = self.formatException(record.exc_info)
+        # A file name in it need not be UTF-8, JSON must.
+        clean = {key: _clean(value) if isinstance(value, str) else value for key, value in event.items()}
+        return msgspec.json.encode(clean).decode()
+
+
+def _clean(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
+
+
+def start(level: str, form: Format = "text", *, worker: int | None = None, stream: TextIO | None = None) -> None:
+    """Log to ``stream`` (standard error) from ``level`` (one of ``LEVELS``) up; a worker's lines name it."""
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(Line() if worker is None else Line(f" worker={worker}"))
+    text = Line() if worker is None else Line(f" worker={worker}")
+    handler.setFormatter(JsonLine(worker) if form == "json" else text)
     logging.root.handlers[:] = [handler]
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """Log from ``level`` up from now on."""
     logging.root.setLevel(level.upper())

@@ -29,7 +29,8 @@ class Series(msgspec.Struct, frozen=True, array_like=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Series).decode
+decode = msgspec.msgpack.Decoder(Series).decode
+"""The Series of a record's key."""
 
 
 class Counter:
@@ -119,7 +120,7 @@ class Registry:
 def read(segment: Segment) -> Iterator[tuple[Series, memoryview[float]]]:
     """Every series of ``segment`` with its live cells."""
     for key, cells in segment.records():
-        yield _decode(key), cells
+        yield decode(key), cells
 
 
 def zero_gauges(segment: Segment) -> None:

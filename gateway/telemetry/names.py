@@ -29,8 +29,31 @@ METRICS: Final[dict[str, Metric]] = {
         "histogram", "Time from a request's arrival to the end of its answer.", ("graph",)
     ),
     "gateway_requests_in_flight": Metric("gauge", "Requests that have arrived and are not answered yet.", ("graph",)),
+    "gateway_saturation_ratio": Metric(
+        "gauge", "Requests in flight, as a part of server.limits.maxInFlight; there if that is set."
+    ),
+    "gateway_split_total": Metric(
+        "counter", "Requests that a Splitter or a Switch sent to a step.", ("graph", "node", "step")
+    ),
+    "gateway_step_requests_total": Metric(
+        "counter",
+        "Requests to a step, by the status of its answer or of the failure.",
+        ("graph", "node", "step", "code"),
+    ),
+    "gateway_step_duration_seconds": Metric("histogram", "Time a step took.", ("graph", "node", "step")),
+    "gateway_step_requests_in_flight": Metric(
+        "gauge", "Requests that a step is at work on.", ("graph", "node", "step")
+    ),
+    "gateway_overhead_seconds": Metric(
+        "histogram", "Time that requests took while no backend was being called.", ("graph",)
+    ),
+    "gateway_access_log_dropped_total": Metric(
+        "counter", "Lines of the access log that were not written: full or failed.", ("reason",)
+    ),
     "gateway_connections": Metric("gauge", "Open client connections."),
     "gateway_connections_total": Metric("counter", "Client connections accepted."),
+    "gateway_received_bytes_total": Metric("counter", "Bytes that clients have sent, heads and all."),
+    "gateway_sent_bytes_total": Metric("counter", "Bytes of answers to clients, heads and all."),
     "gateway_bad_requests_total": Metric(
         "counter", "Requests refused before any graph saw them, by the status they got.", ("code",)
     ),
@@ -105,6 +128,7 @@ METRICS: Final[dict[str, Metric]] = {
     "gateway_cold_start_seconds": Metric(
         "histogram", "Time from the first request held to the first endpoint up.", ("backend",)
     ),
+    "gateway_event_loop_lag_seconds": Metric("histogram", "How late the timers of the workers ring."),
     "gateway_config_last_reload_successful": Metric("gauge", "1 if the last (re)load succeeded, else 0."),
     "gateway_config_last_reload_success_timestamp_seconds": Metric(
         "gauge", "When the configuration in use was loaded (Unix time)."

@@ -155,6 +155,7 @@ class Cluster:
                 raise self._nobody()
             self._cold.begin()
         place = self._line.join(partial(self._take, request, tried), request.deadline, since)
+        began = self._time()
         try:
             return await place
         except BaseException:
@@ -162,6 +163,8 @@ class Cluster:
                 self._leave(place.result())  # given a place and called off in one moment
             raise
         finally:
+            if request.record is not None:
+                request.record.queued += self._time() - began
             del place  # an error that it raises knows this frame, which would know the error through it
 
     def _holds(self, endpoint: Endpoint, error: GatewayError) -> bool:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.config.scalars import Duration, Flag, Scalar, Size, String, Whole, Words, as_json
+from gateway.config.scalars import Duration, Flag, Scalar, Share, Size, String, Whole, Words, as_json
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,10 @@ from gateway.config.scalars import Duration, Flag, Scalar, Size, String, Whole, 
         (Whole(), "-3", -3),
         (Whole(0, 100), "100", 100),
         (Flag(), "True", True),
+        (Share(), "0", 0.0),
+        (Share(), "1", 1.0),
+        (Share(), ".25", 0.25),
+        (Share(), "1e-3", 0.001),
         (Flag(), "false", False),
         (String(), "on", "on"),
         (String(), "1_000", "1_000"),
@@ -56,6 +60,11 @@ def test_reads_plain_text(scalar: Scalar, text: str, value: object) -> None:
         (Whole(0, 100), "101", "expected a whole number from 0 to 100, got the number 101"),
         (Flag(), "yes", "expected true or false, got 'yes'; did you mean 'true'?"),
         (Flag(), "off", "did you mean 'false'?"),
+        (Share(), "1.01", "expected a number from 0 to 1, got the number 1.01"),
+        (Share(), "-0.1", "expected a number from 0 to 1"),
+        (Share(), "0x1", "expected a number from 0 to 1"),
+        (Share(), ".nan", "expected a number from 0 to 1"),
+        (Share(), "10%", "expected a number from 0 to 1"),
         (Flag(), "1", "expected true or false, got the number 1"),
         (String(), "1.10", "expected text, got the number 1.10; did you mean '1.10', in quotes?"),
         (String(), "true", "expected text, got the truth value true"),

@@ -21,6 +21,7 @@ class Fake:
         self.outcome = Outcome(200)
         self.found: Clusters = {}
         self.drains = 0
+        self.levels: list[str] = []
         self.reloads = 0
 
     def checks(self) -> dict[str, bool]:
@@ -38,6 +39,9 @@ class Fake:
 
     def drain(self) -> None:
         self.drains += 1
+
+    def log_from(self, level: str) -> None:
+        self.levels.append(level)
 
 
 @pytest.fixture
@@ -130,7 +134,16 @@ async def test_drain(admin: TestClient[Any, Any], control: Fake) -> None:
     assert control.drains == 1
 
 
-@pytest.mark.parametrize("path", ["/-/reload", "/-/drain"])
+async def test_the_level_of_the_log(admin: TestClient[Any, Any], control: Fake) -> None:
+    async with admin.post("/logging?level=debug") as answer:
+        assert (answer.status, await answer.text()) == (200, "logging from debug\n")
+    for wrong in ("", "?level=loud", "?level=DEBUG"):
+        async with admin.post(f"/logging{wrong}") as answer:
+            assert (answer.status, await answer.text()) == (400, "level: one of debug, info, warning, error\n")
+    assert control.levels == ["debug"]
+
+
+@pytest.mark.parametrize("path", ["/-/reload", "/-/drain", "/logging"])
 async def test_a_get_never_changes_anything(admin: TestClient[Any, Any], control: Fake, path: str) -> None:
     async with admin.get(path) as answer:
         assert (answer.status, answer.headers["Allow"]) == (405, "POST")

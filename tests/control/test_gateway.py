@@ -16,6 +16,7 @@ from gateway.config.schema import Admin, Config, Drain, Server
 from gateway.control.gateway import Gateway
 from gateway.control.run import run
 from gateway.control.sockets import Port, open_ports
+from gateway.telemetry.logs import Format
 
 TOY = (sys.executable, "-P", "-m", "tests.support.toy_worker")
 
@@ -24,6 +25,7 @@ class Toy:
     """A command line whose configuration a test can change."""
 
     log_level = "warning"
+    log_format: Format = "text"
 
     def __init__(self, graph: str, delay: float = 0.0, timeout: float = 30.0) -> None:
         self.server = Server(drain=Drain(delay=delay, timeout=timeout))

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import pytest
 
@@ -21,6 +22,7 @@ class Given:
     config: Config
     errors: tuple[ConfigError, ...] = ()
     log_level: str = "INFO"
+    log_format: Literal["text", "json"] = "text"
 
     def load(self, environ: Mapping[str, str]) -> Config:
         if self.errors:

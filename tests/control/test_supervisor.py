@@ -13,8 +13,10 @@ from gateway.control.channel import (
     Drain,
     Drained,
     Failed,
+    Level,
     Prepare,
     Ready,
+    Reopen,
     Serving,
     ToWorker,
     Unready,
@@ -247,6 +249,24 @@ async def test_unready_reaches_those_that_come_later() -> None:
     house.started[0].die()
     await asyncio.sleep(1)
     assert [worker.heard[-1] for worker in house.started[1:]] == [Unready(), Unready()]
+    await house.supervisor.close()
+
+
+@virtual
+async def test_the_level_of_the_log_reaches_those_that_come_later() -> None:
+    house = await started()
+    house.supervisor.log_from("debug")
+    house.started[0].die()
+    await asyncio.sleep(1)
+    assert [worker.heard[-1] for worker in house.started] == [Level("debug")] * 3
+    await house.supervisor.close()
+
+
+@virtual
+async def test_all_reopen_their_logs() -> None:
+    house = await started()
+    house.supervisor.reopen()
+    assert [worker.heard[-1] for worker in house.started] == [Reopen(), Reopen()]
     await house.supervisor.close()
 
 

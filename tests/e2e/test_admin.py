@@ -1,5 +1,6 @@
 """The admin site of a real gateway, and starts that fail."""
 
+import json
 from pathlib import Path
 
 import aiohttp
@@ -30,6 +31,13 @@ async def test_every_page(serve: Serve, models: Models) -> None:
 
 OF_FEATURES = {name for name in METRICS if "outlier" in name or "cold_start" in name or "ejec" in name} | {
     "gateway_faults_injected_total",
+    "gateway_access_log_dropped_total",
+    "gateway_overhead_seconds",
+    "gateway_saturation_ratio",
+    "gateway_split_total",
+    "gateway_step_duration_seconds",
+    "gateway_step_requests_in_flight",
+    "gateway_step_requests_total",
     "gateway_upstream_dns_failures_total",
     "gateway_upstream_endpoints",
     "gateway_upstream_health_checks_total",
@@ -86,3 +94,24 @@ async def test_a_certificate_that_is_not_there_is_exit_code_one(begin: Start, fi
     gateway = await begin("-c", str(file))
     assert await gateway.ended() == 1
     await gateway.logs("ERROR FileNotFoundError")
+
+
+async def test_the_log_in_json_and_its_level_while_it_runs(
+    serve: Serve, begin: Start, file: Path, models: Models
+) -> None:
+    write(file, configuration(models[0].url))
+    gateway = await begin("-c", str(file), "--log-format", "json", "--log-level", "info")
+    lines = [await gateway.logs(f'"message":"{site} on ') for site in ("listening", "admin site")]
+    data, admin = ("http://" + json.loads(line)["message"].rpartition(" ")[2] for line in lines)
+    async with aiohttp.ClientSession(admin) as session:
+        for level in ("error", "info"):
+            async with session.post(f"/logging?level={level}") as answer:
+                assert answer.status == 200
+            async with session.get("/clusters") as answer:  # all workers have heard of it
+                assert answer.status == 200
+            async with aiohttp.request("GET", f"{data}/{level}", headers={"Expect": "tea"}) as answer:
+                assert answer.status == 417
+    await gateway.logs('"message":"refused a client: 417')
+    events = [json.loads(line) for line in gateway.log]
+    (refused,) = [event for event in events if event["message"].startswith("refused")]
+    assert (refused["level"], refused["worker"] in (0, 1)) == ("INFO", True)

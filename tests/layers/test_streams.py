@@ -78,7 +78,7 @@ class TestObserve:
 class TestAdmit:
     @virtual
     async def test_holds_the_place_until_the_end(self) -> None:
-        service = admit(Allowance(1))(MockService().does(streamed()).answers())
+        service = admit(Allowance(1, Registry.private()))(MockService().does(streamed()).answers())
         first = await service(ask())
         with pytest.raises(Overloaded):
             await service(ask())
@@ -176,5 +176,5 @@ class TestWhoDropsAnAnswer:
 
 @virtual
 async def test_what_does_not_stream_is_handed_on_as_ever() -> None:
-    service = admit(Allowance(1))(MockService().does(answer(b"[1]")))
+    service = admit(Allowance(1, Registry.private()))(MockService().does(answer(b"[1]")))
     assert (await Recover(service)(ask())).body == b"[1]"

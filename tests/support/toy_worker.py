@@ -82,6 +82,12 @@ class ToyServer:
 class ToyReadiness:
     ready = True
 
+    def reopen(self) -> None:
+        pass
+
+    async def flush(self) -> None:
+        pass
+
 
 async def serve(handed: Handed) -> None:
     registry = Registry(Segment.attach(handed.segment))

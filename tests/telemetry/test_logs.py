@@ -1,4 +1,5 @@
 import io
+import json
 import logging
 import re
 from collections.abc import Iterator
@@ -16,9 +17,9 @@ def _restore() -> Iterator[None]:
     logging.root.setLevel(level)
 
 
-def logged(level: str, *, worker: int | None = None) -> tuple[logging.Logger, io.StringIO]:
+def logged(level: str, form: logs.Format = "text", *, worker: int | None = None) -> tuple[logging.Logger, io.StringIO]:
     stream = io.StringIO()
-    logs.start(level, worker=worker, stream=stream)
+    logs.start(level, form, worker=worker, stream=stream)
     return logging.getLogger("gateway.test"), stream
 
 
@@ -49,3 +50,33 @@ def test_an_event_is_one_line_even_with_a_traceback_or_hostile_text() -> None:
         log.exception("failed on %s", "a\nb")
     assert len(stream.getvalue().splitlines()) == 1
     assert "failed on a\\nb\\nTraceback" in stream.getvalue()
+
+
+def test_a_line_of_json() -> None:
+    log, stream = logged("info", "json")
+    log.info("reloaded generation=%d", 2)
+    event = json.loads(stream.getvalue())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", event.pop("ts"))
+    assert event == {"level": "INFO", "message": "reloaded generation=2"}
+
+
+def test_json_has_the_worker_the_traceback_and_whatever_a_file_is_called() -> None:
+    log, stream = logged("info", "json", worker=3)
+    try:
+        raise ValueError("oh\r\nno")
+    except ValueError:
+        log.exception("failed on %s", "a\nb\udcff")
+    (line,) = stream.getvalue().splitlines()
+    event = json.loads(line)
+    assert (event["worker"], event["message"]) == (3, "failed on a\nb\\udcff")
+    assert event["exception"].startswith("Traceback")
+    assert event["exception"].endswith("ValueError: oh\r\nno")
+
+
+def test_the_level_can_be_changed() -> None:
+    log, stream = logged("warning")
+    logs.set_level("debug")
+    log.debug("loud")
+    logs.set_level("error")
+    log.warning("quiet")
+    assert [line.split()[-1] for line in stream.getvalue().splitlines()] == ["loud"]

@@ -6,6 +6,7 @@ from gateway.errors import Abandoned, DeadlineExceeded, GatewayError
 from gateway.message import Headers, Request, Response
 from gateway.service import Service
 
+from .errors import RouterError
 from .gojson import string, valid
 from .sniff import content_type
 
@@ -35,6 +36,10 @@ class KServeEdge:
         except Abandoned:
             raise
         except GatewayError as error:
+            record = request.record
+            # An error of the router's own often stands for one that says more.
+            if record is not None and not (record.failure and type(error) is RouterError):
+                record.failure = error.code
             return _rendered(error)
         return Response(answer.status, _headers(answer.body), answer.body, answer.document)
 

@@ -1,0 +1,163 @@
+"""Access: what became of each request, for the access log. None of these layers is in a stack that keeps no records.
+
+The rule: whatever can wait until the answer has gone out, does: what is noted here is put into words by the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from time import perf_counter
+
+from gateway.errors import ClientClosed, GatewayError, InternalError
+from gateway.message import Headers, Record, Request, Response
+from gateway.service import Layer, Service
+from gateway.stream import Stream
+from gateway.telemetry.access import Entry
+from gateway.telemetry.metrics import Histogram, Registry
+from gateway.telemetry.names import BUCKETS
+
+Clock = Callable[[], float]
+Note = Callable[[Entry], None]
+"""Takes what is known of a request that has ended."""
+
+
+class Access:
+    """Outermost of all: gives each request its record, and notes it at the end.
+
+    ``overhead``: by graph, the time that requests took and no backend was being called. ``wall``: Unix time.
+    """
+
+    def __init__(
+        self,
+        inner: Service,
+        note: Note | None,
+        overhead: Mapping[str, Histogram],
+        clock: Clock = perf_counter,
+        wall: Clock = time.time,
+    ) -> None:
+        self.inner = inner
+        self._note = note
+        self._overhead = overhead
+        self._clock = clock
+        self._wall = wall
+
+    async def __call__(self, request: Request, /) -> Response:
+        record = request.record = Record()
+        # As the client sent them: layers replace both.
+        target, headers = request.target, request.headers
+        started = self._clock()
+        try:
+            response = await self.inner(request)
+        except BaseException as error:
+            status, record.failure = _failure(error)
+            self._end(request, record, target, headers, started, status, 0)
+            raise
+        if response.stream is None:
+            self._end(request, record, target, headers, started, response.status, len(response.body))
+        else:
+            end = partial(self._end, request, record, target, headers, started)
+            response.stream.when_ended(partial(_streamed, end, record, response.status, response.stream))
+        return response
+
+    def _end(
+        self, request: Request, record: Record, target: bytes, headers: Headers, started: float, status: int, sent: int
+    ) -> None:
+        seconds = self._clock() - started
+        overhead = self._overhead.get(record.graph)
+        if overhead is not None:
+            overhead.observe(seconds - record.upstream)
+        if self._note is not None:
+            self._note(
+                Entry(
+                    self._wall(),
+                    seconds,
+                    request.method,
+                    target,
+                    headers,
+                    request.minor,
+                    request.id,
+                    request.peer,
+                    request.route,
+                    record,
+                    len(request.body),
+                    status,
+                    sent,
+                )
+            )
+
+
+def _streamed(
+    end: Callable[[int, int], None], record: Record, status: int, stream: Stream, error: GatewayError | None
+) -> None:
+    """A stream is what it came to, not what its head promised."""
+    if error is not None:
+        status, record.failure = _failure(error)
+    end(status, stream.passed)
+
+
+def _failure(error: BaseException) -> tuple[int, str]:
+    """Status and code of a request that was never answered."""
+    if isinstance(error, GatewayError):
+        return error.status, error.code
+    kind = ClientClosed if isinstance(error, asyncio.CancelledError | GeneratorExit) else InternalError
+    return kind.status, kind.code
+
+
+class Route:
+    """At the edge of a graph: the request is the graph's."""
+
+    def __init__(self, inner: Service, graph: str) -> None:
+        self.inner = inner
+        self._graph = graph
+
+    def __call__(self, request: Request, /) -> Awaitable[Response]:
+        if request.record is not None:
+            request.record.graph = self._graph
+        return self.inner(request)
+
+
+class Upstream:
+    """Around a backend: the time in which at least one is being called, the calls, and how they fail."""
+
+    def __init__(self, inner: Service, clock: Clock = perf_counter) -> None:
+        self.inner = inner
+        self._clock = clock
+
+    async def __call__(self, request: Request, /) -> Response:
+        record = request.record
+        if record is None:
+            return await self.inner(request)
+        record.attempts += 1
+        if not record.calling:
+            record.since = self._clock()
+        record.calling += 1
+        try:
+            response = await self.inner(request)
+        except BaseException as error:
+            self._ended(record, error)
+            raise
+        if response.stream is None:
+            self._ended(record)
+        else:
+            response.stream.when_ended(partial(self._ended, record))
+        return response
+
+    def _ended(self, record: Record, error: BaseException | None = None) -> None:
+        if isinstance(error, GatewayError):
+            record.failure = error.code
+        record.calling -= 1
+        if not record.calling:
+            record.upstream += self._clock() - record.since
+
+
+def access(note: Note | None, registry: Registry, graphs: Mapping[str, object]) -> Layer:
+    """``note`` gets every request; None: nothing but the overhead of ``graphs`` is wanted."""
+    overhead = {name: registry.histogram("gateway_overhead_seconds", BUCKETS, graph=name) for name in graphs}
+    return lambda inner: Access(inner, note, overhead)
+
+
+def route(graph: str) -> Layer:
+    return lambda inner: Route(inner, graph)

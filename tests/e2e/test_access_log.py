@@ -1,0 +1,37 @@
+"""The access log of a real gateway: lines of all workers, rotation, and the last ones."""
+
+import json
+import signal
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.support.running import Model, Serve, configuration, predict
+
+pytestmark = pytest.mark.e2e
+
+
+def entries(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+async def test_lines_rotation_and_the_end(serve: Serve, models: tuple[Model, Model], tmp_path: Path) -> None:
+    path, old = tmp_path / "access.log", tmp_path / "access.log.1"
+    gateway = await serve(configuration(models[0].url) + f"telemetry: {{accessLog: {{path: {path}}}}}\n")
+    for _ in range(20):
+        assert await predict(gateway.data) == (200, "one")
+    path.rename(old)
+    gateway.signal(signal.SIGUSR1)
+    while not path.exists():
+        async with aiohttp.request("GET", f"{gateway.admin}/clusters"):
+            pass  # every worker has answered, and so has obeyed what came before
+    assert await predict(gateway.data) == (200, "one")
+    assert await gateway.metric("gateway_access_log_dropped_total") == 0
+    gateway.signal(signal.SIGTERM)
+    assert await gateway.ended() == 0
+    found = entries(old) + entries(path)
+    assert [line["status"] for line in found] == [200] * 21
+    assert {line["route"] for line in found} == {"m"}
+    assert len({str(line["request_id"]) for line in found}) == 21
+    assert entries(path)
