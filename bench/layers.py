@@ -47,7 +47,6 @@ from gateway.http.responses import ResponseReader
 from gateway.http.server import ServerConnection
 from gateway.layers.access import access
 from gateway.layers.admit import Allowance, admit
-from gateway.layers.chosen import chosen
 from gateway.layers.deadline import deadline
 from gateway.layers.forward import forward, rules
 from gateway.layers.forwarded import forwarded
@@ -323,7 +322,6 @@ ROWS = (
     layer("Router", lambda: routed),
     layer("Observe", lambda: observe_graph(Registry.private(), "iris")),
     layer("Access", lambda: access(lambda entry: None, Registry.private(), ("iris",))),
-    layer("Chosen", lambda: chosen(Registry.private(), "iris", "root", "b0")),
     layer("Admit", lambda: admit(Allowance(1024, Registry.private()))),
     layer("Deadline", lambda: deadline(60.0)),
     Row("Splitter", lambda: node(Splitter, 2), layer=True),

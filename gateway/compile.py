@@ -25,7 +25,6 @@ from .layers.access import Upstream, access, route
 from .layers.admit import Allowance, admit
 from .layers.affinity import affinity
 from .layers.budget import Budget
-from .layers.chosen import chosen
 from .layers.deadline import deadline
 from .layers.fault import fault
 from .layers.forward import Address, ContentTypeJson, forward, rules
@@ -38,7 +37,7 @@ from .layers.recover import Recover
 from .layers.retry import retry, retry_budget
 from .leases import Lease, Leases
 from .service import Layer, Service, stack
-from .telemetry.metrics import Registry
+from .telemetry.metrics import Counter, Registry
 from .upstream.line import always_there
 from .upstream.names import is_name
 
@@ -103,14 +102,15 @@ class _Compiler:
             service=root,
         )
 
-    def step(self, graph: str, node: schema.Node, at: tuple[str, str], service: Service) -> Service:
-        """A step of ``node``, whatever it leads to."""
-        counts = node.router_type in ("Splitter", "Switch")
+    def step(self, graph: str, at: tuple[str, str], service: Service) -> Service:
+        """A step of a node, whatever it leads to."""
         return stack(
-            chosen(self._registry, graph, *at) if counts else None,
-            observe_step(self._registry, graph, *at) if self._config.telemetry.step_metrics else None,
-            service=service,
+            observe_step(self._registry, graph, *at) if self._config.telemetry.step_metrics else None, service=service
         )
+
+    def taken(self, graph: str, at: tuple[str, str]) -> Counter:
+        """What counts how often a step was chosen."""
+        return self._registry.counter("gateway_split_total", graph=graph, node=at[0], step=at[1])
 
     def _call(
         self,

@@ -18,6 +18,7 @@ from .graph.step import Step
 from .graph.switch import Switch
 from .layers.fallback import Prepared, fallback
 from .service import Service
+from .telemetry.metrics import Counter
 
 NODES: dict[str, dict[str, Callable[[Iterable[Step]], Service]]] = {
     "none": {"Sequence": Sequence, "Switch": Switch, "Ensemble": Ensemble, "Splitter": Splitter},
@@ -39,7 +40,8 @@ class Calls(Protocol):
     backends: dict[str, schema.Backend]
 
     def edge(self, name: str, graph: schema.Graph, root: Service, /) -> Service: ...
-    def step(self, graph: str, node: schema.Node, at: tuple[str, str], service: Service, /) -> Service: ...
+    def step(self, graph: str, at: tuple[str, str], service: Service, /) -> Service: ...
+    def taken(self, graph: str, at: tuple[str, str], /) -> Counter: ...
     def named(self, name: str, graph: schema.Graph, verb: str = "", /, *, streams: bool = False) -> Built: ...
     def url(self, url: str, graph: schema.Graph, /, *, streams: bool = False) -> Built: ...
 
@@ -114,7 +116,8 @@ class _Graph:
                 key=step.name or str(index),
                 label=label,
                 at=(node, name),
-                service=self._calls.step(self._name, self._graph.nodes[node], (node, name), service),
+                service=self._calls.step(self._name, (node, name), service),
+                taken=self._calls.taken(self._name, (node, name)).cells if self._chooses(node) else None,
                 hard=step.dependency == "Hard",
                 use_response=step.data == "$response",
                 condition=condition,
@@ -125,6 +128,9 @@ class _Graph:
             ),
             needs,
         )
+
+    def _chooses(self, node: str) -> bool:
+        return self._graph.nodes[node].router_type in ("Splitter", "Switch")
 
     def _backed(self, step: schema.Step, instead: schema.Fallback, label: bytes, tail: bool) -> Built:
         """A step with its fallback: its own timeout stands inside, and either of them is enough to be ready."""

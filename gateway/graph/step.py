@@ -44,10 +44,14 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None = None
     """Seconds; tightens the request's deadline for this step."""
     weight: int = 0
+    taken: memoryview[float] | None = None
+    """One cell that counts the calls; None where nobody asks how a node chose."""
 
     def call(self, request: Request) -> Awaitable[Response]:
         """Send ``request`` on from here, under the step's own deadline where it has one."""
         request.at = self.at
+        if self.taken is not None:
+            self.taken[0] += 1.0
         if self.timeout is not None:
             request = request.derive(min(request.deadline, get_running_loop().time() + self.timeout))
         return self.service(request)

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.errors import DeadlineExceeded
-from gateway.graph.step import Node
+from gateway.errors import DeadlineExceeded, UpstreamTimeout
+from gateway.graph.step import Node, Step
 from tests.support.clock import virtual
 from tests.support.service import MockService, answer, ask
 from tests.support.steps import step, steps
@@ -59,3 +59,15 @@ async def test_in_time_until_the_deadline() -> None:
 def test_a_node_shows_its_name_and_its_steps() -> None:
     assert repr(Node([step(MockService(), "a"), step(MockService(), index=1)])) == "Node(n: a, 1)"
     assert repr(Node(steps())) == "Node(: )"
+
+
+@virtual
+async def test_a_step_that_is_counted_counts_its_calls_whatever_becomes_of_them() -> None:
+    cells = memoryview(bytearray(8)).cast("d")
+    service = MockService().answers(b"[1]").fails(UpstreamTimeout("late"))
+    at = ("root", "a")
+    taken = Step(node="root", index=0, name="a", key="a", label=b"root=a", at=at, service=service, taken=cells)
+    assert (await taken.call(ask())).body == b"[1]"
+    with pytest.raises(UpstreamTimeout):
+        await taken.call(ask())
+    assert cells[0] == 2.0
