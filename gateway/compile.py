@@ -10,6 +10,7 @@ from urllib.parse import quote
 from .api.face import Claim
 from .api.kserve import KServeRouter
 from .api.router import Router
+from .api.template import template
 from .api.v1 import V1
 from .api.v2 import V2
 from .app import App
@@ -32,6 +33,7 @@ from .layers.observe import observe_backend, observe_graph
 from .layers.quantile import Latency
 from .layers.recover import Recover
 from .layers.retry import retry, retry_budget
+from .layers.trace import Propagate, trace, trace_node
 from .leases import Lease, Leases
 from .service import Layer, Service, stack
 from .telemetry.metrics import Registry
@@ -59,6 +61,8 @@ class _Compiler:
     def __init__(self, config: schema.Config, leases: Leases, lease: Lease, registry: Registry, workers: int) -> None:
         self._config = config
         self._leases = leases
+        self._tracer = leases.tracer
+        self._scheme = "https" if config.server.tls else "http"
         self._lease = lease
         self._registry = registry
         self.backends = config.backends
@@ -85,11 +89,16 @@ class _Compiler:
         timeout = self._config.server.timeouts.request if graph.timeout is None else graph.timeout
         return stack(
             observe_graph(self._registry, name),
+            trace(self._tracer, name, self._scheme, template) if self._tracer else None,
             KServeEdge if graph.compat == "kserve" else None,
             admit(self._allowance) if self._allowance else None,
             deadline(timeout) if timeout else None,
             service=root,
         )
+
+    def node(self, graph: str, name: str, kind: str, service: Service) -> Service:
+        """What every request to a node of a graph passes through."""
+        return stack(trace_node(graph, name, kind) if self._tracer else None, service=service)
 
     def _call(
         self, name: str, backend: Backend, graph: schema.Graph, address: Address | bytes, service: Service
@@ -105,6 +114,7 @@ class _Compiler:
             observe_backend(self._registry, name),
             affinity(by) if by else None,
             forward(allowed, added, address, patience, tell_time=not kserve),
+            Propagate if self._tracer and allowed[b"traceparent"] else None,
             forwarded(server.trusted_proxies) if allowed[b"x-forwarded-for"] and not kserve else None,
             ContentTypeJson if kserve else None,
             *self._again(name, backend, kserve),
@@ -142,12 +152,16 @@ class _Compiler:
 
     def _pool(self, name: str, origin: Origin, backend: Backend) -> Way:
         pool = self._lease.pool(name, origin, backend.tls, backend.timeouts.connect)
-        return pool, pool.reachable
+        return stack(self._lease.around(name, origin), service=pool), pool.reachable
 
     def _going(self, name: str, url: str, backend: Backend, private: frozenset[bytes], way: Way) -> Way:
         """As Go's client in KServe's router does: wherever it is redirected, and in a mesh without TLS of its own."""
         origin = split(url)[0]
-        elsewhere = partial(self._lease.visit, name, connect_timeout=backend.timeouts.connect)
+
+        def elsewhere(origin: Origin) -> Service:
+            pool = self._lease.visit(name, origin, backend.timeouts.connect)
+            return stack(self._lease.around(name, origin), service=pool)
+
         redirected: Way = Redirects(origin, way[0], elsewhere, private), way[1]
         if not origin.tls:
             return redirected

@@ -39,6 +39,7 @@ class Calls(Protocol):
     backends: dict[str, schema.Backend]
 
     def edge(self, name: str, graph: schema.Graph, root: Service, /) -> Service: ...
+    def node(self, graph: str, name: str, kind: str, service: Service, /) -> Service: ...
     def named(self, name: str, graph: schema.Graph, verb: str = "", /) -> Built: ...
     def url(self, url: str, graph: schema.Graph, /) -> Built: ...
 
@@ -94,7 +95,8 @@ class _Graph:
         built = [self._step(name, index, step) for index, step in enumerate(node.steps)]
         every = node.router_type in ("Sequence", "Ensemble")
         needs = Needs(every, tuple(need for step, need in built if node.router_type != "Splitter" or step.weight))
-        return NODES[self._graph.compat][node.router_type](step for step, _ in built), needs
+        service = NODES[self._graph.compat][node.router_type](step for step, _ in built)
+        return self._calls.node(self._name, name, node.router_type, service), needs
 
     def _step(self, node: str, index: int, step: schema.Step) -> tuple[Step, Needs | Reachable]:
         name = step.name or step.backend or step.node_name or step.service_url or str(index)

@@ -17,7 +17,10 @@ from .graph.kserve.sidecar import Mesh
 from .http.origin import Origin
 from .http.pool import Pool, Sweeper
 from .http.tls import client_context
+from .layers.trace import trace_attempts
+from .service import Layer
 from .telemetry.metrics import Registry
+from .telemetry.tracing.tracer import Tracer
 from .upstream.backend import Upstream
 
 VISITED = 32
@@ -36,7 +39,9 @@ L = TypeVar("L", bound=Leased)
 class Leases:
     """The pools and upstreams of one worker, and the sweeper that keeps the calls' deadlines."""
 
-    def __init__(self) -> None:
+    def __init__(self, tracer: Tracer | None = None) -> None:
+        self.tracer = tracer
+        """Traces requests; None: nobody asked for that."""
         self.sweeper = Sweeper(asyncio.get_running_loop())
         self.ready = True
         """False while the worker drains: readiness on the data port."""
@@ -94,6 +99,10 @@ class Lease:
         pool.connect_timeout = connect_timeout
         return pool
 
+    def around(self, name: str, origin: Origin, address: str = "") -> Layer | None:
+        """What stands around the connections of the backend ``name`` to ``origin``, if anything does."""
+        return trace_attempts(name, origin, address) if self._leases.tracer else None
+
     def upstream(self, name: str, backend: schema.Backend, origins: tuple[Origin, ...]) -> Upstream:
         """The upstream of the backend ``name``; it is called as ``backend`` says from ``begin`` on.
 
@@ -118,7 +127,8 @@ class Lease:
             leases.give_back(self._key(name, origin, address, tls))
 
         leases = self._leases
-        upstream = Upstream(name, origins, connect, disconnect, self._registry, self._workers)
+        around = partial(self.around, name)
+        upstream = Upstream(name, origins, connect, disconnect, self._registry, self._workers, around)
         upstream.configure(backend)  # nobody else uses it yet
         return upstream
 

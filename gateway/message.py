@@ -7,9 +7,12 @@ The rule: ``headers`` are replaced and never changed in place, since messages wi
 from __future__ import annotations
 
 from math import inf
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+
+if TYPE_CHECKING:
+    from gateway.telemetry.tracing.span import Span, Unsampled
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -63,6 +66,8 @@ class Request(msgspec.Struct, gc=False):
     """The client allows less time than the configuration: no backend is to blame when that is too short."""
     affinity: bytes = b""
     """What makes requests belong to the same endpoint, where the backend balances by it."""
+    trace: Span | Unsampled | None = None
+    """The span that what is done next is a part of, or what backends are told instead; None: nothing is traced."""
 
     def derive(self, deadline: float) -> Request:
         """The same message with a deadline of its own (loop time)."""
@@ -81,6 +86,7 @@ class Request(msgspec.Struct, gc=False):
             self.stamp,
             self.hurried,
             self.affinity,
+            self.trace,
         )
 
     def carrying(self, message: Response) -> Request:
@@ -102,6 +108,7 @@ class Request(msgspec.Struct, gc=False):
             self.stamp,
             self.hurried,
             self.affinity,
+            self.trace,
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 import socket
 import ssl
@@ -45,8 +46,12 @@ from .service import spawn
 from .telemetry import logs
 from .telemetry.metrics import Registry
 from .telemetry.segment import Segment
+from .telemetry.tracing import tracer
 
 log = logging.getLogger("gateway")
+
+FLUSH = 2.0
+"""Seconds at the end of a worker in which its last spans may still be sent."""
 
 
 class App(Protocol):
@@ -215,7 +220,8 @@ async def serve(handed: Handed) -> None:
     from .leases import Leases
 
     registry = Registry(Segment.attach(handed.segment))
-    leases = Leases()
+    traces = tracer(os.environ, registry)
+    leases = Leases(traces)
     sockets = [socket.socket(fileno=descriptor) for descriptor in handed.sockets]
     parts = Parts(
         compile=lambda config: compile_app(config, leases, registry, handed.workers),
@@ -226,6 +232,8 @@ async def serve(handed: Handed) -> None:
     channel = await worker_end(socket.socket(fileno=handed.channel))
     await Worker(channel, sockets, parts).run()
     await leases.close()
+    if traces is not None:
+        await asyncio.to_thread(traces.close, FLUSH)
 
 
 def main() -> None:

@@ -127,6 +127,7 @@ class Forward:
         call.peer = request.peer
         call.hurried = request.hurried
         call.affinity = request.affinity
+        call.trace = request.trace
         return self.inner(call)
 
     def _through(self, headers: Headers) -> Headers:

@@ -24,6 +24,7 @@ from gateway.errors import (
 )
 from gateway.message import Request, Response
 from gateway.telemetry.metrics import Registry
+from gateway.telemetry.tracing.span import Span
 
 from .coldstart import ColdStart, Reach
 from .endpoint import Endpoint
@@ -136,14 +137,20 @@ class Cluster:
             if not self._settings.hold:
                 raise self._nobody()
             self._cold.begin()
+        above = request.trace
+        span = above.child("queue.wait", {"gateway.backend": self.name}) if isinstance(above, Span) else None
         place = self._line.join(partial(self._take, request, tried), request.deadline, since)
         try:
             return await place
-        except BaseException:
+        except BaseException as error:
+            if span is not None:
+                span.failed(error, 500)
             if not place.cancel() and not place.cancelled() and place.exception() is None:
                 self._leave(place.result())  # given a place and called off in one moment
             raise
         finally:
+            if span is not None:
+                span.finish()
             del place  # an error that it raises knows this frame, which would know the error through it
 
     def _holds(self, endpoint: Endpoint, error: GatewayError) -> bool:

@@ -75,7 +75,9 @@ class Redirects:
         if origin.tls or not referer.startswith("https:"):
             headers.append((b"referer", referer.encode("latin-1")))
         path = quote((target if target.startswith("/") else f"/{target}").encode("latin-1"), safe=AS_IT_IS)
-        return Request(method, path.encode(), headers, body, request.deadline, peer=request.peer, stamp=request.stamp)
+        sent_on = Request(method, path.encode(), headers, body, request.deadline, peer=request.peer)
+        sent_on.stamp, sent_on.trace = request.stamp, request.trace
+        return sent_on
 
 
 def _resolved(base: str, location: str) -> str:

@@ -1,0 +1,66 @@
+"""Traces, configured as everywhere by OTEL_*. Without an exporter there is no tracer, and nothing is imported for one.
+
+https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+
+from gateway.telemetry.metrics import Registry
+
+from .context import FIELDS, Propagation
+from .export import Export, batching
+from .sampler import sampler
+from .tracer import Tracer
+
+log = logging.getLogger("gateway")
+
+_SWITCH = 0.0005
+"""Seconds that the exporter's thread may compute while a request waits for the interpreter; Python's own is 5 ms."""
+
+
+def tracer(environ: Mapping[str, str], registry: Registry) -> Tracer | None:
+    """What the environment asks for; None: no traces. Ask once in a process, for it starts a thread."""
+    if not wanted(environ):
+        return None
+    from .otlp import otlp
+
+    try:
+        send = otlp()
+    except Exception:  # what OpenTelemetry makes of its variables; a gateway without traces is better than none
+        log.exception("no traces are sent")
+        return None
+    sys.setswitchinterval(_SWITCH)
+    return Tracer(sampler(environ), propagation(environ), Export(send, registry, batching(environ)))
+
+
+def wanted(environ: Mapping[str, str]) -> bool:
+    """Whether an exporter is configured that there is; else the log says so."""
+    exporters = _words(environ, "OTEL_TRACES_EXPORTER")
+    named = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
+    if not exporters and any(environ.get(name, "").strip() for name in named):
+        exporters = ["otlp"]
+    if not exporters or _words(environ, "OTEL_SDK_DISABLED") == ["true"] or exporters == ["none"]:
+        return False
+    protocols = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"
+    protocol = next((said[0] for name in protocols if (said := _words(environ, name))), "http/protobuf")
+    if "otlp" not in exporters or protocol != "http/protobuf":
+        log.error("no traces are sent: exporter %s over %s is not known here", ",".join(exporters), protocol)
+        return False
+    return True
+
+
+def propagation(environ: Mapping[str, str]) -> Propagation:
+    """OTEL_PROPAGATORS; what is not known here is left out, and the log says so."""
+    names = _words(environ, "OTEL_PROPAGATORS") or ["tracecontext", "baggage"]
+    for name in names:
+        if name not in (*FIELDS, "baggage", "none"):
+            log.warning("OTEL_PROPAGATORS: %s is not known here", name)
+    return Propagation(dict.fromkeys(names))
+
+
+def _words(environ: Mapping[str, str], name: str) -> list[str]:
+    return [word for part in environ.get(name, "").lower().split(",") if (word := part.strip())]
