@@ -33,7 +33,7 @@ from .layers.observe import observe_backend, observe_graph
 from .layers.quantile import Latency
 from .layers.recover import Recover
 from .layers.retry import retry, retry_budget
-from .layers.trace import Propagate, trace, trace_node
+from .layers.trace import trace, trace_node, withhold
 from .leases import Lease, Leases
 from .service import Layer, Service, stack
 from .telemetry.metrics import Registry
@@ -113,8 +113,8 @@ class _Compiler:
         return stack(
             observe_backend(self._registry, name),
             affinity(by) if by else None,
-            forward(allowed, added, address, patience, tell_time=not kserve),
-            Propagate if self._tracer and allowed[b"traceparent"] else None,
+            forward(allowed, added, address, patience, tell_time=not kserve, traced=self._tracer is not None),
+            withhold(allowed) if self._tracer else None,
             forwarded(server.trusted_proxies) if allowed[b"x-forwarded-for"] and not kserve else None,
             ContentTypeJson if kserve else None,
             *self._again(name, backend, kserve),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 if TYPE_CHECKING:
-    from gateway.telemetry.tracing.span import Span, Unsampled
+    from gateway.telemetry.tracing.span import Span
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -66,8 +66,8 @@ class Request(msgspec.Struct, gc=False):
     """The client allows less time than the configuration: no backend is to blame when that is too short."""
     affinity: bytes = b""
     """What makes requests belong to the same endpoint, where the backend balances by it."""
-    trace: Span | Unsampled | None = None
-    """The span that what is done next is a part of, or what backends are told instead; None: nothing is traced."""
+    trace: Span | None = None
+    """The span that what is done next is a part of; None: it is not traced."""
 
     def derive(self, deadline: float) -> Request:
         """The same message with a deadline of its own (loop time)."""

@@ -94,12 +94,13 @@ class Forward:
         address: Address | bytes,
         timeout: float,
         tell_time: bool,
+        traced: bool,
     ) -> None:
         self.inner = inner
         self._allowed = allowed
         self._added = added
         self._passed: dict[Encoded, Encoded] = {}
-        self._tells_id = allowed[b"x-request-id"]
+        self._stamped = allowed[b"x-request-id"] or (traced and allowed[b"traceparent"])
         self._prefix = address if isinstance(address, bytes) else b""
         self._address = None if isinstance(address, bytes) else address
         self._timeout = timeout
@@ -119,7 +120,7 @@ class Forward:
             headers = encoded.headers
         else:
             encoded, headers = None, self._through(request.headers)
-        stamp = request.stamp if self._tells_id else b""
+        stamp = request.stamp if self._stamped else b""
         if self._tell_time and left < inf:
             stamp += b"x-request-timeout-ms: %d\r\n" % (left * 1000)
         method, target = self._address or (request.method, self._prefix + request.target)
@@ -156,10 +157,17 @@ class ContentTypeJson:
 
 
 def forward(
-    allowed: Allowed, added: Headers, address: Address | bytes, timeout: float, *, tell_time: bool = True
+    allowed: Allowed,
+    added: Headers,
+    address: Address | bytes,
+    timeout: float,
+    *,
+    tell_time: bool = True,
+    traced: bool = False,
 ) -> Layer:
     """``added``: header fields put on every call. ``timeout``: seconds a call; may be infinite.
 
-    ``address``: where it goes; or bytes to put before the client's own target, whose method is kept then.
+    ``address``: where it goes; or bytes to put before the client's own target, whose method is kept then. ``traced``:
+    the gateway's own header lines are about traces, too.
     """
-    return lambda inner: Forward(inner, allowed, added, address, timeout, tell_time)
+    return lambda inner: Forward(inner, allowed, added, address, timeout, tell_time, traced)

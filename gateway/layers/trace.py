@@ -5,7 +5,9 @@ Names and attributes: OpenTelemetry's semantic conventions for HTTP, and ``gatew
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from gateway.http.origin import Origin
 from gateway.message import Request, Response, header
@@ -21,6 +23,8 @@ Route = Callable[[bytes], str | None]
 _METHODS = frozenset(
     (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"CONNECT", b"TRACE", b"QUERY")
 )
+_ID_LINE = re.compile(rb"x-request-id: [^\r]*\r\n")
+_TRACE_LINES = re.compile(rb"(?:traceparent|b3): [^\r]*\r\n")
 _SERVER_ERROR, _ANY_ERROR = 500, 400
 
 
@@ -81,7 +85,7 @@ class TraceNode:
 
     def __call__(self, request: Request) -> Awaitable[Response]:
         above = request.trace
-        return self._traced(request, above) if type(above) is Span else self.inner(request)
+        return self.inner(request) if above is None else self._traced(request, above)
 
     async def _traced(self, request: Request, above: Span) -> Response:
         ours: Attributes = {"gateway.graph": self._graph, "gateway.node": self._node, "gateway.type": self._kind}
@@ -105,15 +109,15 @@ class TraceNode:
             span.finish()
 
 
-class Propagate:
-    """Tells a backend whose child its span is. It stands inside Forward, whose requests are its own to change."""
+class Withhold:
+    """Takes what ``pattern`` finds from what backends are told. It stands inside Forward, as Forwarded does."""
 
-    def __init__(self, inner: Service) -> None:
+    def __init__(self, inner: Service, pattern: re.Pattern[bytes]) -> None:
         self.inner = inner
+        self._without = partial(pattern.sub, b"")
 
     def __call__(self, request: Request) -> Awaitable[Response]:
-        if request.trace is not None:
-            request.stamp += request.trace.lines
+        request.stamp = self._without(request.stamp)
         return self.inner(request)
 
 
@@ -131,7 +135,7 @@ class TraceAttempt:
 
     def __call__(self, request: Request) -> Awaitable[Response]:
         above = request.trace
-        return self._traced(request, above) if type(above) is Span else self.inner(request)
+        return self.inner(request) if above is None else self._traced(request, above)
 
     async def _traced(self, request: Request, above: Span) -> Response:
         target = request.target.decode("latin-1")
@@ -141,7 +145,7 @@ class TraceAttempt:
         span = above.child(_name(request.method), attributes, "client")
         call = request.derive(request.deadline)
         # Where the backend is told its parent, that is this attempt and no other.
-        call.stamp = request.stamp.replace(above.lines, span.lines)
+        call.stamp = request.stamp.replace(span.recording.lines, span.lines)
         try:
             answer = await self.inner(call)
             _answered(span, answer, _ANY_ERROR)
@@ -172,6 +176,14 @@ def _method(method: bytes) -> Attributes:
 def trace(tracer: Tracer, graph: str, scheme: str, route: Route) -> Layer:
     """At the edge of ``graph``, which is reached over ``scheme``."""
     return lambda inner: Trace(inner, tracer, graph, scheme, route)
+
+
+def withhold(allowed: Mapping[bytes, bool]) -> Layer | None:
+    """Where a backend may be told the request's id or its trace, but not both; else None, for no layer."""
+    identified, traced = allowed[b"x-request-id"], allowed[b"traceparent"]
+    if identified == traced:
+        return None
+    return lambda inner: Withhold(inner, _TRACE_LINES if identified else _ID_LINE)
 
 
 def trace_node(graph: str, node: str, kind: str) -> Layer:

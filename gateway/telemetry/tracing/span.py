@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from asyncio import CancelledError
 from collections.abc import Callable
 from time import perf_counter_ns, time_ns
@@ -15,21 +14,6 @@ from gateway.errors import GatewayError
 Kind = Literal["server", "client", "internal"]
 Attributes = dict[str, str | int | bool]
 
-_ID = re.compile(rb"[0-9a-f]{32}").search
-
-
-class Unsampled(msgspec.Struct, frozen=True, gc=False):
-    """The context of a request that is not traced and began here: its backends are told, so as not to begin either."""
-
-    lines: bytes
-    """Header lines."""
-
-    @property
-    def trace_id(self) -> bytes:
-        """32 hexadecimal digits; empty if no backend is told any."""
-        found = _ID(self.lines)
-        return found[0] if found else b""
-
 
 class Recording(msgspec.Struct, frozen=True):
     """What the spans of one request have in common."""
@@ -39,6 +23,8 @@ class Recording(msgspec.Struct, frozen=True):
     """The caller's ``tracestate``."""
     tell: Callable[[bytes], bytes]
     """The header lines for the id of a span."""
+    lines: bytes
+    """Those of the whole request, which its stamp has."""
     new_id: Callable[[], bytes]
     export: Callable[[Span], None]
     offset: int

@@ -5,7 +5,6 @@ The rule: a request that is not traced costs no more than a few ids, and often n
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from time import perf_counter_ns
 from typing import Protocol
@@ -13,29 +12,9 @@ from typing import Protocol
 from gateway.message import Request
 
 from .context import Parent, Propagation, join_tracestate
+from .ids import Digits, lines
 from .sampler import Sampler
-from .span import Recording, Span, Unsampled, offset
-
-_AT_ONCE = 2048
-
-
-class Digits:
-    """Random hexadecimal digits, drawn many at a time."""
-
-    __slots__ = ("_at", "_text")
-
-    def __init__(self) -> None:
-        self._text = b""
-        self._at = 0
-
-    def __call__(self, count: int) -> bytes:
-        at = self._at
-        end = self._at = at + count
-        if end > len(self._text):
-            self._text = os.urandom(_AT_ONCE).hex().encode()
-            at, end = 0, count
-            self._at = end
-        return self._text[at:end]
+from .span import Recording, Span, offset
 
 
 class Sink(Protocol):
@@ -52,19 +31,34 @@ class Tracer:
         self._sampler = sampler
         self._bound = sampler.bound
         self._propagation = propagation
+        told = propagation.lines(b"?" * 32, b"?" * 16, False)
+        self._pattern = told or b"?" * 48
+        self._lines: list[bytes] = []
+        self._next_line = self._lines.pop
+        self._tells = bool(told)
+        first = told.index(b"?") if told else 0
+        self._decisive = slice(first + 16, first + 32)
         self._digits = Digits()
         self._new_id = partial(self._digits, 16)
         self._sink = sink
 
     def begin(self, request: Request) -> Span | None:
-        """Set ``request.trace``. The request's span, which its caller names, where it is traced."""
+        """The request's span, which whoever calls this names, if it is to be traced; else None.
+
+        Either way ``request.stamp`` tells backends, so that they decide as the gateway has.
+        """
         if request.encoded is None:
             return self._join(request)
         # A head that is known has nothing about traces in it (http/heads.py).
-        ids = self._digits(48)
-        if ids[16:32] < self._bound:
-            return self._record(request, ids[:32], None, b"")
-        request.trace = Unsampled(self._propagation.lines(ids[:32], ids[32:], False))
+        try:
+            line = self._next_line()
+        except IndexError:
+            self._lines += lines(self._pattern)
+            line = self._next_line()
+        if line[self._decisive] < self._bound:
+            return self._record(request, self._digits(16) + line[self._decisive], None, b"")
+        if self._tells:
+            request.stamp += line
         return None
 
     def close(self, seconds: float) -> None:
@@ -85,15 +79,17 @@ class Tracer:
             request.headers = [*headers, (b"tracestate", state)] if state else headers
         if sampled:
             return self._record(request, trace_id, parent, state)
-        request.trace = Unsampled(self._propagation.lines(trace_id, self._new_id(), False))
+        request.stamp += self._propagation.lines(trace_id, self._new_id(), False)
         return None
 
     def _record(self, request: Request, trace_id: bytes, parent: Parent | None, state: bytes) -> Span:
         random = parent is not None and parent.random
         tell = partial(self._propagation.lines, trace_id, sampled=True, random=random)
-        recording = Recording(trace_id, state, tell, self._new_id, self._sink, offset())
+        span_id = self._new_id()
+        recording = Recording(trace_id, state, tell, tell(span_id), self._new_id, self._sink, offset())
         above = parent.span_id if parent else b""
         start = perf_counter_ns() + recording.offset
-        span = Span(recording, self._new_id(), above, "", "server", start, {}, remote=parent is not None)
+        span = Span(recording, span_id, above, "", "server", start, {}, remote=parent is not None)
+        request.stamp += recording.lines
         request.trace = span
         return span
