@@ -10,7 +10,7 @@ import os
 import ssl
 from collections.abc import Callable, Hashable
 from functools import partial
-from typing import Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from .config import schema
 from .graph.kserve.sidecar import Mesh
@@ -20,8 +20,10 @@ from .http.tls import client_context
 from .layers.trace import trace_attempts
 from .service import Layer
 from .telemetry.metrics import Registry
-from .telemetry.tracing.tracer import Tracer
 from .upstream.backend import Upstream
+
+if TYPE_CHECKING:
+    from .telemetry.tracing.tracer import Tracer
 
 VISITED = 32
 """Origins that the calls of one generation may have been sent on to, the latest ones."""

@@ -46,7 +46,7 @@ from .service import spawn
 from .telemetry import logs
 from .telemetry.metrics import Registry
 from .telemetry.segment import Segment
-from .telemetry.tracing import tracer
+from .telemetry.tracing import start_tracing
 
 log = logging.getLogger("gateway")
 
@@ -220,7 +220,7 @@ async def serve(handed: Handed) -> None:
     from .leases import Leases
 
     registry = Registry(Segment.attach(handed.segment))
-    traces = tracer(os.environ, registry)
+    traces = start_tracing(os.environ, registry)
     leases = Leases(traces)
     sockets = [socket.socket(fileno=descriptor) for descriptor in handed.sockets]
     parts = Parts(

@@ -8,14 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
+from gateway.errors import GatewayError
 from gateway.http.origin import Origin
 from gateway.message import Request, Response, header
 from gateway.service import Layer, Service
-from gateway.telemetry.tracing.span import Attributes, Span
-from gateway.telemetry.tracing.tracer import Tracer
 
 from .attempt import count
+
+if TYPE_CHECKING:
+    from gateway.telemetry.tracing.span import Attributes, Span
+    from gateway.telemetry.tracing.tracer import Tracer
 
 Route = Callable[[bytes], str | None]
 """The path template of the API that a target belongs to; None: of none."""
@@ -23,8 +27,8 @@ Route = Callable[[bytes], str | None]
 _METHODS = frozenset(
     (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"CONNECT", b"TRACE", b"QUERY")
 )
-_ID_LINE = re.compile(rb"x-request-id: [^\r]*\r\n")
-_TRACE_LINES = re.compile(rb"(?:traceparent|b3): [^\r]*\r\n")
+_ID_LINE = rb"x-request-id: [^\r]*\r\n"
+_TRACE_LINES = rb"(?:traceparent|b3): [^\r]*\r\n"
 _SERVER_ERROR, _ANY_ERROR = 500, 400
 
 
@@ -50,8 +54,8 @@ class Trace:
             return answer
         except BaseException as error:
             span.failed(error, _SERVER_ERROR)
-            if isinstance(status := getattr(error, "status", None), int):
-                span.attributes["http.response.status_code"] = status
+            if isinstance(error, GatewayError):
+                span.attributes["http.response.status_code"] = error.status
             raise
         finally:
             span.finish()
@@ -112,9 +116,9 @@ class TraceNode:
 class Withhold:
     """Takes what ``pattern`` finds from what backends are told. It stands inside Forward, as Forwarded does."""
 
-    def __init__(self, inner: Service, pattern: re.Pattern[bytes]) -> None:
+    def __init__(self, inner: Service, pattern: bytes) -> None:
         self.inner = inner
-        self._without = partial(pattern.sub, b"")
+        self._without = partial(re.compile(pattern).sub, b"")
 
     def __call__(self, request: Request) -> Awaitable[Response]:
         request.stamp = self._without(request.stamp)

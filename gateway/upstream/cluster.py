@@ -24,7 +24,6 @@ from gateway.errors import (
 )
 from gateway.message import Request, Response
 from gateway.telemetry.metrics import Registry
-from gateway.telemetry.tracing.span import Span
 
 from .coldstart import ColdStart, Reach
 from .endpoint import Endpoint
@@ -138,7 +137,7 @@ class Cluster:
                 raise self._nobody()
             self._cold.begin()
         above = request.trace
-        span = above.child("queue.wait", {"gateway.backend": self.name}) if isinstance(above, Span) else None
+        span = above.child("queue.wait", {"gateway.backend": self.name}) if above is not None else None
         place = self._line.join(partial(self._take, request, tried), request.deadline, since)
         try:
             return await place

@@ -150,12 +150,12 @@ async def test_a_collector_in_trouble_slows_nobody_and_holds_up_no_end(serve: Se
         await traces.was_asked()
         began = time.monotonic()
         assert [await post(gateway) for _ in range(20)] == [200] * 20
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 5  # an export takes 10
         assert await gateway.metric("gateway_trace_spans_dropped_total") > 0
         gateway.signal(signal.SIGTERM)
         began = time.monotonic()
         assert await gateway.ended() == 0
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 8
 
 
 async def test_nobody_listens_for_traces(serve: Serve) -> None:
@@ -192,7 +192,9 @@ async def test_waiting_for_a_place_is_a_span(serve: Serve) -> None:
             group.create_task(post(gateway))
             await model.arrived.acquire()
             group.create_task(post(gateway))
-            await asyncio.sleep(0.05)
+            async with asyncio.timeout(20):
+                while await gateway.metric("gateway_queue_depth") < 1:
+                    pass
             release.set()
         await traces.has(7)
         (wait,) = traces.named("queue.wait")

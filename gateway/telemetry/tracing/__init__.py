@@ -8,13 +8,12 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from gateway.telemetry.metrics import Registry
 
-from .context import FIELDS, Propagation
-from .export import Export, batching
-from .sampler import sampler
-from .tracer import Tracer
+if TYPE_CHECKING:
+    from .tracer import Tracer
 
 log = logging.getLogger("gateway")
 
@@ -22,11 +21,15 @@ _SWITCH = 0.0005
 """Seconds that the exporter's thread may compute while a request waits for the interpreter; Python's own is 5 ms."""
 
 
-def tracer(environ: Mapping[str, str], registry: Registry) -> Tracer | None:
+def start_tracing(environ: Mapping[str, str], registry: Registry) -> Tracer | None:
     """What the environment asks for; None: no traces. Ask once in a process, for it starts a thread."""
     if not wanted(environ):
         return None
+    from .context import propagation
+    from .export import Export, batching
     from .otlp import otlp
+    from .sampler import sampler
+    from .tracer import Tracer
 
     try:
         send = otlp()
@@ -51,15 +54,6 @@ def wanted(environ: Mapping[str, str]) -> bool:
         log.error("no traces are sent: exporter %s over %s is not known here", ",".join(exporters), protocol)
         return False
     return True
-
-
-def propagation(environ: Mapping[str, str]) -> Propagation:
-    """OTEL_PROPAGATORS; what is not known here is left out, and the log says so."""
-    names = _words(environ, "OTEL_PROPAGATORS") or ["tracecontext", "baggage"]
-    for name in names:
-        if name not in (*FIELDS, "baggage", "none"):
-            log.warning("OTEL_PROPAGATORS: %s is not known here", name)
-    return Propagation(dict.fromkeys(names))
 
 
 def _words(environ: Mapping[str, str], name: str) -> list[str]:

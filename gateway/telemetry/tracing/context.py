@@ -6,12 +6,15 @@ W3C Trace Context (https://www.w3.org/TR/trace-context/), and B3 in its one-head
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from gateway.message import Headers
+
+log = logging.getLogger("gateway")
 
 _TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL).fullmatch
 _MEMBER = re.compile(
@@ -103,6 +106,16 @@ class Propagation:
     def lines(self, trace_id: bytes, span_id: bytes, sampled: bool, random: bool = False) -> bytes:
         """The header lines that tell a backend its parent."""
         return self._templates[sampled | random << 1] % ((trace_id, span_id) * len(self._names))
+
+
+def propagation(environ: Mapping[str, str]) -> Propagation:
+    """OTEL_PROPAGATORS; what is not known here is left out, and the log says so."""
+    said = environ.get("OTEL_PROPAGATORS", "").lower().split(",")
+    names = [name for part in said if (name := part.strip())] or ["tracecontext", "baggage"]
+    for name in names:
+        if name not in (*FIELDS, "baggage", "none"):
+            log.warning("OTEL_PROPAGATORS: %s is not known here", name)
+    return Propagation(dict.fromkeys(names))
 
 
 def _template(names: list[str], flags: int) -> bytes:

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.telemetry.tracing.context import Parent, Propagation, join_tracestate, parse_b3, parse_traceparent
+from gateway.telemetry.tracing.context import (
+    Parent,
+    Propagation,
+    join_tracestate,
+    parse_b3,
+    parse_traceparent,
+    propagation,
+)
 
 TRACE, SPAN = b"0af7651916cd43dd8448eb211c80319c", b"b7ad6b7169203331"
 GOOD = b"00-%b-%b-01" % (TRACE, SPAN)
@@ -18,10 +25,10 @@ def digits(count: int) -> st.SearchStrategy[bytes]:
 
 @given(trace_id=digits(32), span_id=digits(16), sampled=st.booleans(), random=st.booleans())
 def test_what_is_told_is_understood(trace_id: bytes, span_id: bytes, sampled: bool, random: bool) -> None:
-    propagation = Propagation()
-    name, value = propagation.lines(trace_id, span_id, sampled, random).removesuffix(b"\r\n").split(b": ")
+    standard = Propagation()
+    name, value = standard.lines(trace_id, span_id, sampled, random).removesuffix(b"\r\n").split(b": ")
     assert len(value) == 55
-    assert propagation.parent([(name, value)]) == Parent(trace_id, span_id, sampled, random)
+    assert standard.parent([(name, value)]) == Parent(trace_id, span_id, sampled, random)
 
 
 @given(st.binary(max_size=80) | st.text(string.hexdigits + "-", min_size=50, max_size=60).map(str.encode))
@@ -119,3 +126,13 @@ def test_without_any_way_headers_are_nobodys_business() -> None:
     none = Propagation(["none"])
     assert none.found([(b"traceparent", GOOD)]) == []
     assert none.lines(TRACE, SPAN, True) == b""
+
+
+def test_propagators(caplog: pytest.LogCaptureFixture) -> None:
+    ids = b"1" * 32, b"2" * 16
+    assert propagation({}).lines(*ids, True).startswith(b"traceparent: ")
+    assert propagation({"OTEL_PROPAGATORS": "b3, baggage"}).lines(*ids, True).startswith(b"b3: ")
+    assert propagation({"OTEL_PROPAGATORS": "none"}).lines(*ids, True) == b""
+    assert not caplog.records
+    assert propagation({"OTEL_PROPAGATORS": "jaeger"}).lines(*ids, True) == b""
+    assert "OTEL_PROPAGATORS: jaeger is not known" in caplog.text
