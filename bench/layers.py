@@ -27,6 +27,7 @@ import uvloop
 
 from gateway.api.face import Face
 from gateway.api.router import Router
+from gateway.api.template import template
 from gateway.api.v1 import V1
 from gateway.app import App
 from gateway.compile import compile_app
@@ -52,10 +53,15 @@ from gateway.layers.forward import forward, rules
 from gateway.layers.forwarded import forwarded
 from gateway.layers.observe import observe_graph
 from gateway.layers.recover import Recover
+from gateway.layers.trace import trace
 from gateway.leases import Leases
 from gateway.message import Request, Response
 from gateway.service import Layer, Service
 from gateway.telemetry.metrics import Registry
+from gateway.telemetry.tracing.context import Propagation
+from gateway.telemetry.tracing.sampler import Sampler, bound
+from gateway.telemetry.tracing.span import Span
+from gateway.telemetry.tracing.tracer import Tracer
 
 CLIENTS = 64
 
@@ -140,10 +146,12 @@ class Client(Silence):
         self._answered()
 
 
-def assemble(of: schema.Graph, registry: Registry, connections: int, *, at_once: bool) -> App:
+def assemble(
+    of: schema.Graph, registry: Registry, connections: int, *, at_once: bool, tracer: Tracer | None = None
+) -> App:
     """The App of one graph, with so many idle connections to each of its three backends."""
     backends = {f"b{n}": schema.Backend(url=f"http://127.0.0.1:{n + 1}") for n in range(3)}
-    leases = Leases()
+    leases = Leases(tracer)
     app = compile_app(schema.Config(backends=backends, graphs={"iris": of}), leases, registry)
     for pool in leases.sweeper.pools:
         for _ in range(connections):
@@ -154,10 +162,16 @@ def assemble(of: schema.Graph, registry: Registry, connections: int, *, at_once:
 class WholePath:
     """Everything between two kernels: clients on a Server, its App, and the pools of the backends. Wants a loop."""
 
-    def __init__(self, of: schema.Graph, clients: int = CLIENTS, requests: Iterator[bytes] | None = None) -> None:
+    def __init__(
+        self,
+        of: schema.Graph,
+        clients: int = CLIENTS,
+        requests: Iterator[bytes] | None = None,
+        tracer: Tracer | None = None,
+    ) -> None:
         registry = Registry.private()
         server = Server(schema.Server(), registry)
-        server.app = assemble(of, registry, clients, at_once=False)
+        server.app = assemble(of, registry, clients, at_once=False, tracer=tracer)
         self.clients = [Client(server, self._answered) for _ in range(clients)]
         self._requests = requests or repeat(REQUEST)
         self._round: asyncio.Future[None] = server.loop.create_future()
@@ -308,8 +322,28 @@ def layer(name: str, make: Callable[[], Layer]) -> Row:
     return Row(name, lambda: around(make()), layer=True)
 
 
-def path(name: str, of: schema.Graph, requests: Iterator[bytes] | None = None) -> Row:
-    return Row(f"whole path, {name}", lambda: WholePath(of, CLIENTS, requests).round, requests=CLIENTS)
+def path(
+    name: str, of: schema.Graph, requests: Iterator[bytes] | None = None, tracer: Callable[[], Tracer] | None = None
+) -> Row:
+    return Row(
+        f"whole path, {name}",
+        lambda: WholePath(of, CLIENTS, requests, tracer() if tracer else None).round,
+        requests=CLIENTS,
+    )
+
+
+class Nowhere:
+    """Takes spans; nobody collects them."""
+
+    def __call__(self, span: Span) -> None:
+        pass
+
+    def close(self, seconds: float) -> None:
+        pass
+
+
+def sampling(ratio: float) -> Tracer:
+    return Tracer(Sampler(bound(ratio), by_parent=True), Propagation(), Nowhere())
 
 
 BARE = Row("call without a layer", lambda: around(lambda inner: inner))
@@ -323,6 +357,8 @@ ROWS = (
     layer("Observe", lambda: observe_graph(Registry.private(), "iris")),
     layer("Access", lambda: access(lambda entry: None, Registry.private(), ("iris",))),
     layer("Admit", lambda: admit(Allowance(1024, Registry.private()))),
+    layer("Trace, sampled out", lambda: trace(sampling(0.0), "iris", "http", template)),
+    layer("Trace, sampled", lambda: trace(sampling(1.0), "iris", "http", template)),
     layer("Deadline", lambda: deadline(60.0)),
     Row("Splitter", lambda: node(Splitter, 2), layer=True),
     Row(
@@ -342,6 +378,8 @@ ROWS = (
     Row("App, Splitter: from Recover to Pool", app_stack),
     path("Splitter", SPLITTER),
     path("Splitter, new heads", SPLITTER, cycle(NEW_REQUESTS)),
+    path("Splitter, 1 % traced", SPLITTER, tracer=partial(sampling, 0.01)),
+    path("Splitter, traced", SPLITTER, tracer=partial(sampling, 1.0)),
     path("Switch, jmespath", SWITCH),
     path("Sequence of 3", SEQUENCE),
     path("Ensemble of 3", ENSEMBLE),

@@ -12,6 +12,7 @@ from msgspec import structs
 from .api.face import Claim
 from .api.kserve import KServeRouter
 from .api.router import Router
+from .api.template import template
 from .api.v1 import V1
 from .api.v2 import V2
 from .app import App
@@ -35,6 +36,7 @@ from .layers.observe import observe_backend, observe_graph, observe_step
 from .layers.quantile import Latency
 from .layers.recover import Recover
 from .layers.retry import retry, retry_budget
+from .layers.trace import trace, trace_node, withhold
 from .leases import Lease, Leases
 from .service import Layer, Service, stack
 from .telemetry.metrics import Counter, Registry
@@ -61,6 +63,8 @@ class _Compiler:
     def __init__(self, config: schema.Config, leases: Leases, lease: Lease, registry: Registry, workers: int) -> None:
         self._config = config
         self._leases = leases
+        self._tracer = leases.tracer
+        self._scheme = "https" if config.server.tls else "http"
         self._lease = lease
         self._registry = registry
         self.backends = config.backends
@@ -96,6 +100,7 @@ class _Compiler:
         return stack(
             route(name) if self._keeps_records else None,
             observe_graph(self._registry, name),
+            trace(self._tracer, name, self._scheme, template) if self._tracer else None,
             KServeEdge if graph.compat == "kserve" else None,
             admit(self._allowance) if self._allowance else None,
             deadline(timeout) if timeout else None,
@@ -111,6 +116,10 @@ class _Compiler:
     def taken(self, graph: str, at: tuple[str, str]) -> Counter:
         """What counts how often a step was chosen."""
         return self._registry.counter("gateway_split_total", graph=graph, node=at[0], step=at[1])
+
+    def node(self, graph: str, name: str, kind: str, service: Service) -> Service:
+        """What every request to a node of a graph passes through."""
+        return stack(trace_node(graph, name, kind) if self._tracer else None, service=service)
 
     def _call(
         self,
@@ -133,7 +142,16 @@ class _Compiler:
             Upstream if self._keeps_records else None,
             observe_backend(self._registry, name),
             affinity(by) if by else None,
-            forward(allowed, added, address, patience, tell_time=not kserve, streams=streams),
+            forward(
+                allowed,
+                added,
+                address,
+                patience,
+                tell_time=not kserve,
+                streams=streams,
+                traced=self._tracer is not None,
+            ),
+            withhold(allowed) if self._tracer else None,
             forwarded(server.trusted_proxies) if allowed[b"x-forwarded-for"] and not kserve else None,
             ContentTypeJson if kserve else None,
             *self._again(name, backend, kserve),
@@ -175,12 +193,16 @@ class _Compiler:
         pool = self._lease.pool(name, origin, backend.tls, backend.timeouts.connect)
         pool.first_byte = backend.timeouts.first_byte
         pool.silence = backend.timeouts.idle or inf
-        return pool, pool.reachable
+        return stack(self._lease.around(name, origin), service=pool), pool.reachable
 
     def _going(self, name: str, url: str, backend: Backend, private: frozenset[bytes], way: Way) -> Way:
         """As Go's client in KServe's router does: wherever it is redirected, and in a mesh without TLS of its own."""
         origin = split(url)[0]
-        elsewhere = partial(self._lease.visit, name, connect_timeout=backend.timeouts.connect)
+
+        def elsewhere(origin: Origin) -> Service:
+            pool = self._lease.visit(name, origin, backend.timeouts.connect)
+            return stack(self._lease.around(name, origin), service=pool)
+
         redirected: Way = Redirects(origin, way[0], elsewhere, private), way[1]
         if not origin.tls:
             return redirected

@@ -44,6 +44,7 @@ class Calls(Protocol):
     def taken(self, graph: str, at: tuple[str, str], /) -> Counter: ...
     def named(self, name: str, graph: schema.Graph, verb: str = "", /, *, streams: bool = False) -> Built: ...
     def url(self, url: str, graph: schema.Graph, /, *, streams: bool = False) -> Built: ...
+    def node(self, graph: str, name: str, kind: str, service: Service, /) -> Service: ...
 
 
 def compile_graph(calls: Calls, name: str, graph: schema.Graph) -> Face:
@@ -101,7 +102,8 @@ class _Graph:
         built = [self._step(name, index, step, tail and ends(node, index)) for index, step in enumerate(node.steps)]
         every = node.router_type in ("Sequence", "Ensemble")
         needs = Needs(every, tuple(need for step, need in built if node.router_type != "Splitter" or step.weight))
-        return NODES[self._graph.compat][node.router_type](step for step, _ in built), needs
+        service = NODES[self._graph.compat][node.router_type](step for step, _ in built)
+        return self._calls.node(self._name, name, node.router_type, service), needs
 
     def _step(self, node: str, index: int, step: schema.Step, tail: bool) -> tuple[Step, Needs | Reachable]:
         name = step.name or step.backend or step.node_name or step.service_url or str(index)

@@ -10,7 +10,7 @@ import os
 import ssl
 from collections.abc import Callable, Hashable
 from functools import partial
-from typing import Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from .config import schema
 from .graph.kserve.sidecar import Mesh
@@ -18,9 +18,14 @@ from .http.buffers import Buffers
 from .http.origin import Origin
 from .http.pool import Pool, Sweeper
 from .http.tls import client_context
+from .layers.trace import trace_attempts
+from .service import Layer
 from .telemetry.access import AccessLog
 from .telemetry.metrics import Registry
 from .upstream.backend import Upstream
+
+if TYPE_CHECKING:
+    from .telemetry.tracing.tracer import Tracer
 
 VISITED = 32
 """Origins that the calls of one generation may have been sent on to, the latest ones."""
@@ -42,7 +47,9 @@ L = TypeVar("L", bound=Leased)
 class Leases:
     """The pools and upstreams of one worker, and the sweeper that keeps the calls' deadlines."""
 
-    def __init__(self) -> None:
+    def __init__(self, tracer: Tracer | None = None) -> None:
+        self.tracer = tracer
+        """Traces requests; None: nobody asked for that."""
         self.buffers = Buffers()
         """Room for bodies; the data port says how much."""
         self.sweeper = Sweeper(asyncio.get_running_loop(), self.buffers)
@@ -118,6 +125,10 @@ class Lease:
         pool.connect_timeout = connect_timeout
         return pool
 
+    def around(self, name: str, origin: Origin, address: str = "") -> Layer | None:
+        """What stands around the connections of the backend ``name`` to ``origin``, if anything does."""
+        return trace_attempts(name, origin, address) if self._leases.tracer else None
+
     def upstream(self, name: str, backend: schema.Backend, origins: tuple[Origin, ...]) -> Upstream:
         """The upstream of the backend ``name``; it is called as ``backend`` says from ``begin`` on.
 
@@ -148,7 +159,8 @@ class Lease:
             leases.give_back(self._key(name, origin, address, tls, versions))
 
         leases = self._leases
-        upstream = Upstream(name, origins, connect, disconnect, self._registry, self._workers)
+        around = partial(self.around, name)
+        upstream = Upstream(name, origins, connect, disconnect, self._registry, self._workers, around)
         upstream.configure(backend)  # nobody else uses it yet
         return upstream
 

@@ -7,11 +7,14 @@ The rule: ``headers`` are replaced and never changed in place, since messages wi
 from __future__ import annotations
 
 from math import inf
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from .stream import Stream
+
+if TYPE_CHECKING:
+    from gateway.telemetry.tracing.span import Span
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -85,6 +88,8 @@ class Request(msgspec.Struct, gc=False):
     """The client allows less time than the configuration: no backend is to blame when that is too short."""
     affinity: bytes = b""
     """What makes requests belong to the same endpoint, where the backend balances by it."""
+    trace: Span | None = None
+    """The span that what is done next is a part of; None: it is not traced."""
     minor: int = 1
     """The minor version of HTTP that the client speaks."""
     record: Record | None = None
@@ -111,6 +116,7 @@ class Request(msgspec.Struct, gc=False):
             self.stamp,
             self.hurried,
             self.affinity,
+            self.trace,
             self.minor,
             self.record,
             self.streams,
@@ -135,6 +141,7 @@ class Request(msgspec.Struct, gc=False):
             self.stamp,
             self.hurried,
             self.affinity,
+            self.trace,
             self.minor,
             self.record,
         )

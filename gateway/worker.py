@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 import socket
 import ssl
@@ -48,8 +49,12 @@ from .telemetry import logs
 from .telemetry.lag import Lag
 from .telemetry.metrics import Registry
 from .telemetry.segment import Segment
+from .telemetry.tracing import start_tracing
 
 log = logging.getLogger("gateway")
+
+FLUSH = 2.0
+"""Seconds at the end of a worker in which its last spans may still be sent."""
 
 
 class App(Protocol):
@@ -227,7 +232,8 @@ async def serve(handed: Handed) -> None:
 
     registry = Registry(Segment.attach(handed.segment))
     Lag(registry)
-    leases = Leases()
+    traces = start_tracing(os.environ, registry)
+    leases = Leases(traces)
     sockets = [socket.socket(fileno=descriptor) for descriptor in handed.sockets]
     parts = Parts(
         compile=lambda config: compile_app(config, leases, registry, handed.workers),
@@ -238,6 +244,8 @@ async def serve(handed: Handed) -> None:
     channel = await worker_end(socket.socket(fileno=handed.channel))
     await Worker(channel, sockets, parts).run()
     await leases.close()
+    if traces is not None:
+        await asyncio.to_thread(traces.close, FLUSH)
 
 
 def main() -> None:

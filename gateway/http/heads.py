@@ -18,7 +18,7 @@ ROOM = 512
 LONGEST = 2048
 """Bytes of a head worth keeping."""
 
-UNREPEATED = frozenset((b"x-request-id", b"traceparent", b"b3", b"x-b3-traceid", b"x-amzn-trace-id"))
+UNREPEATED = frozenset((b"x-request-id", b"traceparent", b"tracestate", b"b3", b"x-b3-traceid", b"x-amzn-trace-id"))
 """Fields that are another every time: a head with one of them is not worth keeping."""
 
 

@@ -95,12 +95,13 @@ class Forward:
         timeout: float,
         tell_time: bool,
         streams: bool,
+        traced: bool,
     ) -> None:
         self.inner = inner
         self._allowed = allowed
         self._added = added
         self._passed: dict[Encoded, Encoded] = {}
-        self._tells_id = allowed[b"x-request-id"]
+        self._stamped = allowed[b"x-request-id"] or (traced and allowed[b"traceparent"])
         self._prefix = address if isinstance(address, bytes) else b""
         self._address = None if isinstance(address, bytes) else address
         self._timeout = timeout
@@ -121,7 +122,7 @@ class Forward:
             headers = encoded.headers
         else:
             encoded, headers = None, self._through(request.headers)
-        stamp = request.stamp if self._tells_id else b""
+        stamp = request.stamp if self._stamped else b""
         if self._tell_time and left < inf:
             stamp += b"x-request-timeout-ms: %d\r\n" % (left * 1000)
         method, target = self._address or (request.method, self._prefix + request.target)
@@ -131,6 +132,7 @@ class Forward:
         call.affinity = request.affinity
         call.record = request.record
         call.streams = self._streams
+        call.trace = request.trace
         return self.inner(call)
 
     def _through(self, headers: Headers) -> Headers:
@@ -166,11 +168,13 @@ def forward(
     *,
     tell_time: bool = True,
     streams: bool = False,
+    traced: bool = False,
 ) -> Layer:
     """``added``: header fields put on every call. ``timeout``: seconds a call; may be infinite.
 
     ``streams``: nobody here needs the whole of an answer, so it may pass through as it comes.
 
-    ``address``: where it goes; or bytes to put before the client's own target, whose method is kept then.
+    ``address``: where it goes; or bytes to put before the client's own target, whose method is kept then. ``traced``:
+    the gateway's own header lines are about traces, too.
     """
-    return lambda inner: Forward(inner, allowed, added, address, timeout, tell_time, streams)
+    return lambda inner: Forward(inner, allowed, added, address, timeout, tell_time, streams, traced)

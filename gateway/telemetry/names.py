@@ -129,6 +129,10 @@ METRICS: Final[dict[str, Metric]] = {
         "histogram", "Time from the first request held to the first endpoint up.", ("backend",)
     ),
     "gateway_event_loop_lag_seconds": Metric("histogram", "How late the timers of the workers ring."),
+    "gateway_trace_spans_total": Metric(
+        "counter", "Spans sent to the collector of traces, by result: success or failure.", ("result",)
+    ),
+    "gateway_trace_spans_dropped_total": Metric("counter", "Spans that were dropped because too many waited."),
     "gateway_config_last_reload_successful": Metric("gauge", "1 if the last (re)load succeeded, else 0."),
     "gateway_config_last_reload_success_timestamp_seconds": Metric(
         "gauge", "When the configuration in use was loaded (Unix time)."

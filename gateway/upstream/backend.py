@@ -17,7 +17,7 @@ from gateway.config.backend import Backend, Concurrency, LoadBalancer
 from gateway.http.origin import Origin
 from gateway.layers.attempt import attempt, count
 from gateway.message import Request, Response
-from gateway.service import Service
+from gateway.service import Layer, Service, stack
 from gateway.telemetry.metrics import Registry
 
 from .adaptive import Adaptive
@@ -52,7 +52,8 @@ class Upstream:
     """The cluster of one backend; its health checks, outlier detection and names.
 
     ``connect`` makes or finds the connections to an origin at an address; ``disconnect`` is told when they are not
-    needed any more. Call ``configure`` before the first call, and after each reload.
+    needed any more; ``around`` may put a layer around them. Call ``configure`` before the first call, and after each
+    reload.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Upstream:
         disconnect: Callable[[Origin, str], None],
         registry: Registry,
         workers: int,
+        around: Callable[[Origin, str], Layer | None] = lambda origin, address: None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.name = name
@@ -70,6 +72,7 @@ class Upstream:
         self._disconnect = disconnect
         self._registry = registry
         self._workers = workers
+        self._around = around
         self._config: Backend | None = None
         self._patience: float | None = None
         self._loop = loop
@@ -188,7 +191,8 @@ class Upstream:
     def _make(self, origin: Origin, address: str) -> Endpoint:
         connections = self._connect(origin, address)
         self._fit(connections)
-        endpoint = Endpoint(origin, self._timed(connections), address)
+        service = stack(self._around(origin, address), service=self._timed(connections))
+        endpoint = Endpoint(origin, service, address)
         self._connections[endpoint] = connections
         return endpoint
 

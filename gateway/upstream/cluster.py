@@ -154,17 +154,23 @@ class Cluster:
             if not self._settings.hold:
                 raise self._nobody()
             self._cold.begin()
+        above = request.trace
+        span = above.child("queue.wait", {"gateway.backend": self.name}) if above is not None else None
         place = self._line.join(partial(self._take, request, tried), request.deadline, since)
         began = self._time()
         try:
             return await place
-        except BaseException:
+        except BaseException as error:
+            if span is not None:
+                span.failed(error, 500)
             if not place.cancel() and not place.cancelled() and place.exception() is None:
                 self._leave(place.result())  # given a place and called off in one moment
             raise
         finally:
             if request.record is not None:
                 request.record.queued += self._time() - began
+            if span is not None:
+                span.finish()
             del place  # an error that it raises knows this frame, which would know the error through it
 
     def _holds(self, endpoint: Endpoint, error: GatewayError) -> bool:

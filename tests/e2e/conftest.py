@@ -29,8 +29,8 @@ def file(tmp_path: Path) -> Path:
 async def begin() -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
-        async def begin(*arguments: str) -> RunningGateway:
-            gateway = await start(*arguments)
+        async def begin(*arguments: str, **environ: str) -> RunningGateway:
+            gateway = await start(*arguments, **environ)
             stack.push_async_callback(gateway.close)
             return gateway
 
@@ -39,9 +39,9 @@ async def begin() -> AsyncIterator[Start]:
 
 @pytest.fixture
 def serve(begin: Start, file: Path) -> Serve:
-    async def serve(text: str) -> RunningGateway:
+    async def serve(text: str, **environ: str) -> RunningGateway:
         write(file, text)
-        gateway = await begin("-c", str(file))
+        gateway = await begin("-c", str(file), **environ)
         await gateway.up()
         return gateway
 

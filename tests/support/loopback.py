@@ -19,6 +19,7 @@ from gateway.config.schema import Config
 from gateway.http.listener import Server
 from gateway.leases import Leases
 from gateway.telemetry.metrics import Registry
+from gateway.telemetry.tracing.tracer import Tracer
 
 Fields = list[tuple[str, str]]
 
@@ -194,9 +195,9 @@ class Running(Port):
 
 
 @asynccontextmanager
-async def serving(config: Config) -> AsyncIterator[Running]:
+async def serving(config: Config, tracer: Tracer | None = None) -> AsyncIterator[Running]:
     """``config`` served on a free port, whatever it says of addresses."""
-    registry, leases = Registry.private(), Leases()
+    registry, leases = Registry.private(), Leases(tracer)
     app = compile_app(config, leases, registry)
     await app.open()
     app.begin()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -85,17 +86,19 @@ class RunningGateway:
         await self._reading
 
 
-async def start(*arguments: str) -> RunningGateway:
-    """Start it; ``up()`` waits until it serves."""
+async def start(*arguments: str, **environ: str) -> RunningGateway:
+    """Start it, with these variables in its environment too; ``up()`` waits until it serves."""
     command = (sys.executable, "-m", "gateway", "run", *arguments)
-    return RunningGateway(await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE))
+    return RunningGateway(
+        await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE, env={**os.environ, **environ})
+    )
 
 
 Start = Callable[..., Awaitable[RunningGateway]]
 """``start``, and the gateway is ended with the test."""
 
-Serve = Callable[[str], Awaitable[RunningGateway]]
-"""Starts a gateway with the given text as its file, and waits until it serves."""
+Serve = Callable[..., Awaitable[RunningGateway]]
+"""Starts a gateway with the given text as its file, and more variables, and waits until it serves."""
 
 
 class Model:

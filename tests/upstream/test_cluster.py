@@ -29,6 +29,7 @@ from gateway.upstream.pick import ConsistentHash, LeastRequest, RoundRobin, head
 from gateway.upstream.settings import Settings
 from tests.support.clock import run, virtual
 from tests.support.service import MockService, answer, ask
+from tests.support.spans import Spans
 from tests.support.streams import MockSink, stream_of, streamed
 
 
@@ -850,3 +851,28 @@ class TestAStream:
             assert found == told
 
         check()
+
+
+@virtual
+async def test_a_traced_request_that_waits_has_a_span_of_it_however_the_wait_ends() -> None:
+    spans = Spans()
+    scene = Scene(1, limit=1, queue_timeout=2.0)
+
+    def traced() -> asyncio.Task[Response]:
+        request = ask()
+        spans.tracer().begin(request)
+        return scene.loop.create_task(scene.cluster.call(request, []))
+
+    scene.services[0].answers(after=1.0).answers(after=5.0)
+    calls = [traced() for _ in range(4)]
+    await turns()
+    calls[3].cancel()
+    with pytest.raises(QueueTimeout):
+        await calls[2]
+    await asyncio.wait(calls)
+    assert [span.name for span in spans] == ["queue.wait"] * 3
+    given_up, served, late = spans
+    assert given_up.attributes == {"gateway.backend": "iris", "gateway.cancelled": True}
+    assert (served.attributes, served.error) == ({"gateway.backend": "iris"}, None)
+    assert late.attributes == {"gateway.backend": "iris", "error.type": "queue_timeout"}
+    assert scene.active == [0]

@@ -76,7 +76,7 @@ class Redirects:
             headers.append((b"referer", referer.encode("latin-1")))
         path = quote((target if target.startswith("/") else f"/{target}").encode("latin-1"), safe=AS_IT_IS)
         to = Request(method, path.encode(), headers, body, request.deadline, peer=request.peer, stamp=request.stamp)
-        to.record = request.record
+        to.record, to.trace = request.record, request.trace
         return to
 
 

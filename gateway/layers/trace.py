@@ -1,0 +1,200 @@
+"""Trace: a span for each request, node and attempt, where the request is sampled. Off, none of this is built.
+
+Names and attributes: OpenTelemetry's semantic conventions for HTTP, and ``gateway.*`` for what is ours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from gateway.errors import GatewayError
+from gateway.http.origin import Origin
+from gateway.message import Request, Response, header
+from gateway.service import Layer, Service
+
+from .attempt import count
+
+if TYPE_CHECKING:
+    from gateway.telemetry.tracing.span import Attributes, Span
+    from gateway.telemetry.tracing.tracer import Tracer
+
+Route = Callable[[bytes], str | None]
+"""The path template of the API that a target belongs to; None: of none."""
+
+_METHODS = frozenset(
+    (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"CONNECT", b"TRACE", b"QUERY")
+)
+_ID_LINE = rb"x-request-id: [^\r]*\r\n"
+_TRACE_LINES = rb"(?:traceparent|b3): [^\r]*\r\n"
+_SERVER_ERROR, _ANY_ERROR = 500, 400
+
+
+class Trace:
+    """At the edge: decides whether the request is traced, and spans all of it."""
+
+    def __init__(self, inner: Service, tracer: Tracer, graph: str, scheme: str, route: Route) -> None:
+        self.inner = inner
+        self._begin = tracer.begin
+        self._graph = graph
+        self._scheme = scheme
+        self._route = route
+
+    def __call__(self, request: Request) -> Awaitable[Response]:
+        span = self._begin(request)
+        return self.inner(request) if span is None else self._traced(request, span)
+
+    async def _traced(self, request: Request, span: Span) -> Response:
+        self._describe(request, span)
+        try:
+            answer = await self.inner(request)
+            _answered(span, answer, _SERVER_ERROR)
+            return answer
+        except BaseException as error:
+            span.failed(error, _SERVER_ERROR)
+            if isinstance(error, GatewayError):
+                span.attributes["http.response.status_code"] = error.status
+            raise
+        finally:
+            span.finish()
+
+    def _describe(self, request: Request, span: Span) -> None:
+        route = self._route(request.target) or self._graph
+        span.name = f"{_name(request.method)} {route}"
+        span.attributes |= _method(request.method)
+        span.attributes |= {
+            "url.scheme": self._scheme,
+            "url.path": request.target.partition(b"?")[0].decode("latin-1"),
+            "http.route": route,
+            "gateway.graph": self._graph,
+            "gateway.request_id": request.id.decode("latin-1"),
+        }
+        if request.peer:
+            span.attributes["client.address"] = span.attributes["network.peer.address"] = request.peer.decode()
+        if agent := header(request.headers, b"user-agent"):
+            span.attributes["user_agent.original"] = agent.decode("latin-1")
+
+
+class TraceNode:
+    """Around a node of a graph. What the node calls becomes part of its span."""
+
+    def __init__(self, inner: Service, graph: str, node: str, kind: str) -> None:
+        self.inner = inner
+        self._graph = graph
+        self._node = node
+        self._kind = kind
+        self._mark = f"{node}=".encode()
+
+    def __call__(self, request: Request) -> Awaitable[Response]:
+        above = request.trace
+        return self.inner(request) if above is None else self._traced(request, above)
+
+    async def _traced(self, request: Request, above: Span) -> Response:
+        ours: Attributes = {"gateway.graph": self._graph, "gateway.node": self._node, "gateway.type": self._kind}
+        if step := request.at[1]:
+            ours["gateway.step"] = step
+        span = request.trace = above.child(f"node {self._node}", ours)
+        taken = len(request.route)
+        try:
+            answer = await self.inner(request)
+            span.answered(answer.status, _SERVER_ERROR)
+            return answer
+        except BaseException as error:
+            span.failed(error, _SERVER_ERROR)
+            raise
+        finally:
+            # Given back, and no copy made: whoever called may send the same request elsewhere, and reads ``at`` of it.
+            request.trace = above
+            for branch in request.route[taken:]:
+                if branch.startswith(self._mark):
+                    ours["gateway.branch"] = branch.removeprefix(self._mark).decode()
+            span.finish()
+
+
+class Withhold:
+    """Takes what ``pattern`` finds from what backends are told. It stands inside Forward, as Forwarded does."""
+
+    def __init__(self, inner: Service, pattern: bytes) -> None:
+        self.inner = inner
+        self._without = partial(re.compile(pattern).sub, b"")
+
+    def __call__(self, request: Request) -> Awaitable[Response]:
+        request.stamp = self._without(request.stamp)
+        return self.inner(request)
+
+
+class TraceAttempt:
+    """Around the connections to one address: each call that is really made, be it the first or one more."""
+
+    def __init__(self, inner: Service, backend: str, origin: Origin, address: str) -> None:
+        self.inner = inner
+        self._base = "http://localhost" if origin.socket else str(origin)
+        self._ours: Attributes = {"gateway.backend": backend, "server.address": origin.socket or origin.host}
+        if not origin.socket:
+            self._ours["server.port"] = origin.port
+        if address:
+            self._ours["network.peer.address"] = address
+
+    def __call__(self, request: Request) -> Awaitable[Response]:
+        above = request.trace
+        return self.inner(request) if above is None else self._traced(request, above)
+
+    async def _traced(self, request: Request, above: Span) -> Response:
+        target = request.target.decode("latin-1")
+        attributes = {**self._ours, **_method(request.method), "url.full": self._base + target}
+        if (number := count(request)) > 1:
+            attributes["http.request.resend_count"] = number - 1
+        span = above.child(_name(request.method), attributes, "client")
+        call = request.derive(request.deadline)
+        # Where the backend is told its parent, that is this attempt and no other.
+        call.stamp = request.stamp.replace(span.recording.lines, span.lines)
+        try:
+            answer = await self.inner(call)
+            _answered(span, answer, _ANY_ERROR)
+            return answer
+        except BaseException as error:
+            span.failed(error, _ANY_ERROR)
+            raise
+        finally:
+            span.finish()
+
+
+def _answered(span: Span, answer: Response, bad: int) -> None:
+    span.attributes["http.response.status_code"] = answer.status
+    span.answered(answer.status, bad)
+
+
+def _name(method: bytes) -> str:
+    return method.decode() if method in _METHODS else "HTTP"
+
+
+def _method(method: bytes) -> Attributes:
+    """Low cardinality: a method that nobody knows is OTHER, and its own name an attribute."""
+    if method in _METHODS:
+        return {"http.request.method": method.decode()}
+    return {"http.request.method": "_OTHER", "http.request.method_original": method.decode("latin-1")}
+
+
+def trace(tracer: Tracer, graph: str, scheme: str, route: Route) -> Layer:
+    """At the edge of ``graph``, which is reached over ``scheme``."""
+    return lambda inner: Trace(inner, tracer, graph, scheme, route)
+
+
+def withhold(allowed: Mapping[bytes, bool]) -> Layer | None:
+    """Where a backend may be told the request's id or its trace, but not both; else None, for no layer."""
+    identified, traced = allowed[b"x-request-id"], allowed[b"traceparent"]
+    if identified == traced:
+        return None
+    return lambda inner: Withhold(inner, _TRACE_LINES if identified else _ID_LINE)
+
+
+def trace_node(graph: str, node: str, kind: str) -> Layer:
+    """Around ``node``; ``kind``: its ``routerType``."""
+    return lambda inner: TraceNode(inner, graph, node, kind)
+
+
+def trace_attempts(backend: str, origin: Origin, address: str = "") -> Layer:
+    """Around the connections of ``backend`` to ``origin``, at ``address`` where its name has several."""
+    return lambda inner: TraceAttempt(inner, backend, origin, address)

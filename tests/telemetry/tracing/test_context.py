@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.telemetry.tracing.context import (
+    Parent,
+    Propagation,
+    join_tracestate,
+    parse_b3,
+    parse_traceparent,
+    propagation,
+)
+
+TRACE, SPAN = b"0af7651916cd43dd8448eb211c80319c", b"b7ad6b7169203331"
+GOOD = b"00-%b-%b-01" % (TRACE, SPAN)
+
+
+def digits(count: int) -> st.SearchStrategy[bytes]:
+    return st.text("0123456789abcdef", min_size=count, max_size=count).filter(lambda s: set(s) != {"0"}).map(str.encode)
+
+
+@given(trace_id=digits(32), span_id=digits(16), sampled=st.booleans(), random=st.booleans())
+def test_what_is_told_is_understood(trace_id: bytes, span_id: bytes, sampled: bool, random: bool) -> None:
+    standard = Propagation()
+    name, value = standard.lines(trace_id, span_id, sampled, random).removesuffix(b"\r\n").split(b": ")
+    assert len(value) == 55
+    assert standard.parent([(name, value)]) == Parent(trace_id, span_id, sampled, random)
+
+
+@given(st.binary(max_size=80) | st.text(string.hexdigits + "-", min_size=50, max_size=60).map(str.encode))
+def test_nothing_raises_and_only_the_whole_form_is_a_parent(value: bytes) -> None:
+    parent = parse_traceparent(value)
+    if parent is not None:
+        assert value[3:35] == parent.trace_id
+        assert value[36:52] == parent.span_id
+        assert value == value.lower()
+
+
+@given(place=st.integers(0, 54), byte=st.sampled_from(b"gG-\x00 \n\xff"))
+def test_one_wrong_byte_spoils_it(place: int, byte: int) -> None:
+    spoilt = GOOD[:place] + bytes([byte]) + GOOD[place + 1 :]
+    assert spoilt == GOOD or parse_traceparent(spoilt) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        GOOD[:-1],
+        GOOD + b"0",
+        GOOD + b"-what",
+        GOOD + b"\n",
+        GOOD.upper(),
+        b"ff" + GOOD[2:],
+        b"00-%b-%b-01" % (b"0" * 32, SPAN),
+        b"00-%b-%b-01" % (TRACE, b"0" * 16),
+        b"01" + GOOD[2:] + b"more",
+    ],
+)
+def test_invalid(value: bytes) -> None:
+    assert parse_traceparent(value) is None
+
+
+@pytest.mark.parametrize("value", [b"01" + GOOD[2:], b"cc" + GOOD[2:] + b"-what-comes"])
+def test_of_a_version_to_come_the_known_part_counts(value: bytes) -> None:
+    assert parse_traceparent(value) == Parent(TRACE, SPAN, True)
+
+
+@pytest.mark.parametrize(("flags", "sampled"), [(b"00", False), (b"01", True), (b"fe", False), (b"ff", True)])
+def test_only_the_last_flag_says_sampled(flags: bytes, sampled: bool) -> None:
+    parent = parse_traceparent(GOOD[:-2] + flags)
+    assert parent is not None
+    assert parent.sampled is sampled
+
+
+def test_two_of_them_are_none() -> None:
+    assert Propagation().parent([(b"traceparent", GOOD), (b"traceparent", GOOD)]) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "joined"),
+    [
+        ([], b""),
+        ([b"a=1", b"b=2 ,\tc=3"], b"a=1,b=2,c=3"),
+        ([b"a=1,,b=2,"], b"a=1,b=2"),
+        ([b"1t@vendor=x y"], b"1t@vendor=x y"),
+        ([b"a=1,a=2"], b""),
+        ([b"A=1"], b""),
+        ([b"a"], b""),
+        ([b"a=1=2"], b""),
+        ([b"a=\xe4"], b""),
+        ([b",".join(b"k%d=v" % n for n in range(33))], b""),
+    ],
+)
+def test_tracestate(values: list[bytes], joined: bytes) -> None:
+    assert join_tracestate(values) == joined
+
+
+@pytest.mark.parametrize(
+    ("value", "parent"),
+    [
+        (b"%b-%b-1" % (TRACE, SPAN), Parent(TRACE, SPAN, True)),
+        (b"%b-%b-d-%b" % (TRACE, SPAN, SPAN), Parent(TRACE, SPAN, True)),
+        (b"%b-%b-0" % (SPAN, SPAN), Parent(b"0" * 16 + SPAN, SPAN, False)),
+        (b"0", None),
+        (b"%b-%b" % (TRACE, SPAN), None),
+        (b"%b-%b-1" % (b"0" * 32, SPAN), None),
+    ],
+)
+def test_b3(value: bytes, parent: Parent | None) -> None:
+    assert parse_b3(value) == parent
+
+
+def test_the_first_way_that_finds_a_parent_is_believed_and_all_are_told() -> None:
+    both = Propagation(["b3", "baggage", "tracecontext"])
+    found = [(b"b3", b"nonsense"), (b"traceparent", GOOD)]
+    assert both.parent(found) == Parent(TRACE, SPAN, True)
+    assert both.lines(TRACE, SPAN, False) == b"b3: %b-%b-0\r\ntraceparent: 00-%b-%b-00\r\n" % (TRACE, SPAN, TRACE, SPAN)
+
+
+def test_without_any_way_headers_are_nobodys_business() -> None:
+    none = Propagation(["none"])
+    assert none.found([(b"traceparent", GOOD)]) == []
+    assert none.lines(TRACE, SPAN, True) == b""
+
+
+def test_propagators(caplog: pytest.LogCaptureFixture) -> None:
+    ids = b"1" * 32, b"2" * 16
+    assert propagation({}).lines(*ids, True).startswith(b"traceparent: ")
+    assert propagation({"OTEL_PROPAGATORS": "b3, baggage"}).lines(*ids, True).startswith(b"b3: ")
+    assert propagation({"OTEL_PROPAGATORS": "none"}).lines(*ids, True) == b""
+    assert not caplog.records
+    assert propagation({"OTEL_PROPAGATORS": "jaeger"}).lines(*ids, True) == b""
+    assert "OTEL_PROPAGATORS: jaeger is not known" in caplog.text

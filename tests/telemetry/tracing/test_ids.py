@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import re
+
+from gateway.telemetry.tracing.ids import Digits, lines
+
+
+def test_digits_are_never_handed_out_twice() -> None:
+    digits = Digits()
+    drawn = [digits(count) for count in (16, 32) * 500]
+    assert {len(one) for one in drawn} == {16, 32}
+    assert len(set(drawn)) == len(drawn)
+    assert re.fullmatch(b"[0-9a-f]*", b"".join(drawn))
+
+
+def test_each_line_has_its_own_trace_in_every_place() -> None:
+    ids = b"?" * 32 + b"-" + b"?" * 16
+    made = lines(b"a: " + ids + b"\r\nb: " + ids + b"\r\n")
+    matches = [re.fullmatch(rb"a: ([0-9a-f]{32}-[0-9a-f]{16})\r\nb: \1\r\n", line) for line in made]
+    assert all(matches)
+    assert len({match[1][16:32] for match in matches if match}) == len(made)
+
+
+def test_batches_differ() -> None:
+    assert not {line[:16] for line in lines(b"?" * 48)} & {line[:16] for line in lines(b"?" * 48)}
