@@ -56,6 +56,8 @@ class Record(msgspec.Struct, gc=False):
     """Seconds spent waiting for endpoints."""
     failure: str = ""
     """The code of the last error."""
+    trace_id: bytes = b""
+    """32 hexadecimal digits, where the gateway traces the request itself."""
     flags: tuple[str, ...] = ()
     """What no error tells, in Envoy's letters: URX, DI, FI."""
 

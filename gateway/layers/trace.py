@@ -48,17 +48,17 @@ class Trace:
 
     async def _traced(self, request: Request, span: Span) -> Response:
         self._describe(request, span)
+        if request.record is not None:
+            request.record.trace_id = span.trace_id
         try:
             answer = await self.inner(request)
-            _answered(span, answer, _SERVER_ERROR)
-            return answer
         except BaseException as error:
-            span.failed(error, _SERVER_ERROR)
             if isinstance(error, GatewayError):
                 span.attributes["http.response.status_code"] = error.status
+            _failed(span, _SERVER_ERROR, error)
             raise
-        finally:
-            span.finish()
+        _answered(span, answer, _SERVER_ERROR)
+        return answer
 
     def _describe(self, request: Request, span: Span) -> None:
         route = self._route(request.target) or self._graph
@@ -152,18 +152,27 @@ class TraceAttempt:
         call.stamp = request.stamp.replace(span.recording.lines, span.lines)
         try:
             answer = await self.inner(call)
-            _answered(span, answer, _ANY_ERROR)
-            return answer
         except BaseException as error:
-            span.failed(error, _ANY_ERROR)
+            _failed(span, _ANY_ERROR, error)
             raise
-        finally:
-            span.finish()
+        _answered(span, answer, _ANY_ERROR)
+        return answer
 
 
 def _answered(span: Span, answer: Response, bad: int) -> None:
+    """The end of ``span``, unless the answer streams: then it ends with the stream."""
     span.attributes["http.response.status_code"] = answer.status
     span.answered(answer.status, bad)
+    if answer.stream is None:
+        span.finish()
+    else:
+        answer.stream.when_ended(partial(_failed, span, bad))
+
+
+def _failed(span: Span, bad: int, error: BaseException | None) -> None:
+    if error is not None:
+        span.failed(error, bad)
+    span.finish()
 
 
 def _name(method: bytes) -> str:

@@ -120,7 +120,7 @@ def line(entry: Entry) -> Line:
         record.attempts,
         b", ".join(entry.route).decode("utf-8", "replace"),
         _text(entry.id),
-        trace[1].decode() if trace else "",
+        (record.trace_id or (trace[1] if trace else b"")).decode(),
         _text(entry.peer),
         "HTTP/1.1" if entry.minor else "HTTP/1.0",
     )

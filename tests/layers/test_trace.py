@@ -10,13 +10,14 @@ from gateway.errors import BadRequest, GatewayError, UpstreamReset
 from gateway.http.origin import Origin, split
 from gateway.layers.forward import Allowed
 from gateway.layers.trace import trace, trace_attempts, trace_node, withhold
-from gateway.message import Request
+from gateway.message import Record, Request
 from gateway.service import Service, stack
 from gateway.telemetry.tracing.context import Propagation
 from gateway.telemetry.tracing.tracer import Tracer
 from tests.support.clock import virtual
 from tests.support.service import MockService, answer, ask
 from tests.support.spans import Spans
+from tests.support.streams import stream_of, streamed
 
 ORIGIN = split("http://models:9000")[0]
 TRACEPARENT = re.compile(rb"traceparent: 00-[0-9a-f]{32}-([0-9a-f]{16})-0([01])\r\n")
@@ -226,3 +227,19 @@ async def test_nothing_is_told_where_nothing_is_to_be_propagated() -> None:
     await edge(trace_attempts("b", ORIGIN)(service), tracer)(ask())
     assert service.requests[0].stamp == b""
     assert len(spans) == 2
+
+
+@pytest.mark.parametrize(("error", "kind"), [(None, None), (UpstreamReset("gone"), "upstream_reset")])
+async def test_a_streamed_answer_is_spanned_to_its_end(error: GatewayError | None, kind: str | None) -> None:
+    spans = Spans()
+    call = stack(trace_attempts("b", ORIGIN), service=MockService().does(streamed()))
+    request = ask()
+    request.record = Record()
+    response = await edge(call, spans.tracer())(request)
+    assert list(spans) == []
+    stream_of(response).cancel(error)
+    attempt, server = spans
+    assert (attempt.kind, server.kind) == ("client", "server")
+    assert (attempt.error, server.error) == (kind, kind)
+    assert server.attributes["http.response.status_code"] == 200
+    assert request.record.trace_id == server.trace_id
