@@ -8,6 +8,7 @@ from typing import Protocol
 from .api.face import Face
 from .api.readiness import Needs, Reachable
 from .config import schema
+from .config.payload import PayloadLog
 from .config.walk import backends, reachable, upwards
 from .graph.condition import compile_condition
 from .graph.ensemble import Ensemble
@@ -17,7 +18,7 @@ from .graph.splitter import Splitter
 from .graph.step import Step
 from .graph.switch import Switch
 from .layers.fallback import Prepared, fallback
-from .service import Service
+from .service import Layer, Service
 
 NODES: dict[str, dict[str, Callable[[Iterable[Step]], Service]]] = {
     "none": {"Sequence": Sequence, "Switch": Switch, "Ensemble": Ensemble, "Splitter": Splitter},
@@ -38,6 +39,7 @@ class Calls(Protocol):
 
     backends: dict[str, schema.Backend]
 
+    def logged(self, log: PayloadLog, graph: str, node: str, step: str, /) -> Layer: ...
     def edge(self, name: str, graph: schema.Graph, root: Service, /) -> Service: ...
     def named(self, name: str, graph: schema.Graph, verb: str = "", /) -> Built: ...
     def url(self, url: str, graph: schema.Graph, /) -> Built: ...
@@ -100,6 +102,8 @@ class _Graph:
         name = step.name or step.backend or step.node_name or step.service_url or str(index)
         label = f"{node}={name}".encode()
         service, needs = self._target(step) if step.fallback is None else self._backed(step, step.fallback, label)
+        if step.payload_log is not None:
+            service = self._calls.logged(step.payload_log, self._name, node, name)(service)
         condition = compile_condition(self._language, step.condition) if step.condition is not None else None
         return (
             Step(

@@ -10,13 +10,17 @@ import os
 import ssl
 from collections.abc import Callable, Hashable
 from functools import partial
+from pathlib import Path
 from typing import Protocol, TypeVar, cast
 
 from .config import schema
+from .config.payload import Spool
 from .graph.kserve.sidecar import Mesh
 from .http.origin import Origin
 from .http.pool import Pool, Sweeper
 from .http.tls import client_context
+from .payload.queue import Queue
+from .payload.writer import Writer, segment_size
 from .telemetry.metrics import Registry
 from .upstream.backend import Upstream
 
@@ -61,7 +65,7 @@ class Leases:
 
     async def close(self) -> None:
         """Close everything; for the end of the worker."""
-        for kind in (Upstream, Pool):  # those first that give the others back
+        for kind in (Upstream, Pool, Queue):  # those first that give the others back
             for key in [key for key, held in self._held.items() if isinstance(held, kind)]:
                 self._users[key] = 1
                 self.give_back(key)
@@ -74,6 +78,7 @@ class Lease:
     def __init__(self, leases: Leases, registry: Registry, max_body: int, workers: int = 1) -> None:
         self.pools: dict[Hashable, Pool] = {}
         self.upstreams: dict[Hashable, Upstream] = {}
+        self.queues: dict[Hashable, Queue] = {}
         self._visited: dict[Hashable, None] = {}
         self._leases = leases
         self._registry = registry
@@ -121,6 +126,19 @@ class Lease:
         upstream = Upstream(name, origins, connect, disconnect, self._registry, self._workers)
         upstream.configure(backend)  # nobody else uses it yet
         return upstream
+
+    def queue(self, name: str, spool: Spool) -> Queue:
+        """Where events for the sink ``name`` wait; it follows ``spool`` from ``begin`` on. Raises OSError."""
+        directory = Path(spool.path or "") / name
+        key = ("queue", directory)
+        queue = self.queues.get(key)
+        if queue is None:
+            loop = asyncio.get_running_loop()
+            segment = segment_size(spool.max_bytes, self._workers)
+            make = partial(_queue, name, directory, self._registry, loop)
+            queue = self.queues[key] = self._leases.take(key, make)
+            self._pending.append(partial(queue.configure, spool, segment))
+        return queue
 
     async def open(self) -> None:
         """Wait until the upstreams know where they are."""
@@ -177,11 +195,16 @@ class Lease:
 
     def release(self) -> None:
         """Give everything back."""
-        for key in (*self.pools, *self.upstreams):
+        for key in (*self.pools, *self.upstreams, *self.queues):
             self._leases.give_back(key)
         self.pools.clear()
         self.upstreams.clear()
+        self.queues.clear()
         self._visited.clear()
+
+
+def _queue(name: str, directory: Path, registry: Registry, loop: asyncio.AbstractEventLoop) -> Queue:
+    return Queue(name, Writer(directory), registry, loop)
 
 
 def _versions(tls: schema.BackendTls | None) -> tuple[int, ...]:

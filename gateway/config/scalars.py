@@ -120,6 +120,27 @@ class Whole(msgspec.Struct, frozen=True):
         return str(value)
 
 
+class Ratio(msgspec.Struct, frozen=True):
+    """A number from 0 to 1."""
+
+    kind = "number from 0 to 1"
+    expects = "a number from 0 to 1"
+    schema: ClassVar[dict[str, object]] = {"type": "number", "minimum": 0, "maximum": 1}
+    blank = 1.0
+
+    def read(self, text: str, plain: bool) -> float:
+        if (
+            plain
+            and FLOAT.fullmatch(text)
+            and 0 <= float(text.lower().replace(".nan", "nan").replace(".inf", "inf")) <= 1
+        ):
+            return float(text)
+        raise ValueError(expected(self, text, plain))
+
+    def show(self, value: object) -> str:
+        return f"{float(str(value)):g}"
+
+
 class Words(msgspec.Struct, frozen=True):
     """One of a few words."""
 

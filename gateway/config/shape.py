@@ -119,6 +119,8 @@ def _scalar(info: inspect.Type, special: object) -> scalars.Scalar:
         return scalars.Duration()
     if special == "size":
         return scalars.Size()
+    if special == "ratio":
+        return scalars.Ratio()
     match info:
         case inspect.BoolType():
             return scalars.Flag()
