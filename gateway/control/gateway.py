@@ -261,8 +261,10 @@ class Gateway:
 
     async def _end(self, limit: float) -> bool:
         """The workers first: what they log last is sent as well."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + limit
         clean = await self._supervisor.drain(limit)
-        return await self._sender.flush(limit) and clean
+        return await self._sender.flush(max(AT_ONCE, end - loop.time())) and clean
 
 
 def _import_site() -> None:

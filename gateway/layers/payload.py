@@ -11,7 +11,7 @@ from time import time
 
 from gateway.errors import ClientClosed, GatewayError, InternalError
 from gateway.layers.recover import RequestIds
-from gateway.message import Request, Response
+from gateway.message import Headers, Request, Response
 from gateway.payload.recorder import Recorder, Snapshot
 from gateway.payload.sampling import Sampled
 from gateway.service import Layer, Service
@@ -43,51 +43,36 @@ class Payload:
     def __call__(self, request: Request, /) -> Awaitable[Response]:
         if self._sampled is not None and not self._sampled(request.id):
             return self.inner(request)
-        exchange, now = self._new_id(), self._clock()
+        exchange, now, headers = self._new_id(), self._clock(), request.headers
         if self._requests:
-            self._put(Snapshot(self._recorder, "request", exchange, now, request.id, request.headers, request.body))
-        return self._answered(request, exchange, now) if self._answers else self.inner(request)
+            recorder = self._recorder
+            self._put(Snapshot(recorder, "request", exchange, now, request.id, headers, headers, request.body))
+        return self._answered(request, exchange, now, headers) if self._answers else self.inner(request)
 
-    async def _answered(self, request: Request, exchange: bytes, began: float) -> Response:
+    async def _answered(self, request: Request, exchange: bytes, began: float, asked: Headers) -> Response:
         try:
             response = await self.inner(request)
         except BaseException as error:
-            self._failed(request, exchange, began, error)
+            self._failed(request, exchange, began, asked, error)
             raise
-        now = self._clock()
+        now, status, body, route = self._clock(), response.status, response.body, b", ".join(request.route)
         self._put(
             Snapshot(
-                self._recorder,
-                "response",
-                exchange,
-                now,
-                request.id,
-                response.headers,
-                response.body,
-                response.status,
-                b", ".join(request.route),
-                now - began,
+                *(self._recorder, "response", exchange, now, request.id, asked),
+                *(response.headers, body, status, route, now - began),
             )
         )
         return response
 
-    def _failed(self, request: Request, exchange: bytes, began: float, error: BaseException) -> None:
+    def _failed(self, request: Request, exchange: bytes, began: float, asked: Headers, error: BaseException) -> None:
         if not isinstance(error, GatewayError):
             gone = isinstance(error, asyncio.CancelledError)
             error = ClientClosed("the client left") if gone else InternalError("the gateway failed; its log says why")
         now, route = self._clock(), b", ".join(request.route)
         self._put(
             Snapshot(
-                self._recorder,
-                "error",
-                exchange,
-                now,
-                request.id,
-                request.headers,
-                status=error.status,
-                route=route,
-                duration=now - began,
-                error=error.at(request.at),
+                *(self._recorder, "error", exchange, now, request.id, asked, []),
+                *(b"", error.status, route, now - began, error.at(request.at)),
             )
         )
 

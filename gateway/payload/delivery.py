@@ -32,6 +32,15 @@ READ = 1 << 20
 """Bytes read ahead."""
 
 
+def prepare(name: str, registry: Registry) -> None:
+    """Have every series of a sink, at 0, before there is anything to count."""
+    registry.counter("gateway_payload_log_events_total", sink=name, result="sent")
+    registry.counter("gateway_payload_log_retries_total", sink=name)
+    registry.gauge("gateway_payload_log_queue_bytes", sink=name)
+    for reason in ("spool", "damaged", "rejected"):
+        registry.counter("gateway_payload_log_dropped_total", sink=name, reason=reason)
+
+
 class Delivery:
     """Sends until it is cancelled."""
 

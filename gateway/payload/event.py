@@ -9,7 +9,7 @@ import msgspec
 Kind = Literal["request", "response", "error"]
 
 
-class Event(msgspec.Struct, array_like=True, gc=False, kw_only=True):
+class Event(msgspec.Struct, array_like=True, gc=False):
     """Fields are only ever added, and at the end: a spool may be older than the program that reads it."""
 
     kind: Kind

@@ -22,16 +22,16 @@ class Frame(NamedTuple):
     end: int
 
 
-def framed(record: bytes) -> bytes:
-    """``record`` as it is written; it is never empty, since a disk may fill a file with zeros after a power failure."""
-    return _HEAD.pack(len(record), crc32(record)) + record
+def head(record: bytes) -> bytes:
+    """What precedes ``record``, which is never empty: after a power failure a file may end in zeros."""
+    return _HEAD.pack(len(record), crc32(record))
 
 
 def frames(file: BinaryIO, start: int = 0) -> Iterator[Frame]:
     """The whole frames from byte ``start`` on."""
     file.seek(start)
-    while len(head := file.read(_HEAD.size)) == _HEAD.size:
-        length, checksum = _HEAD.unpack(head)
+    while len(fields := file.read(_HEAD.size)) == _HEAD.size:
+        length, checksum = _HEAD.unpack(fields)
         if not 0 < length <= LARGEST:
             return
         record = file.read(length)

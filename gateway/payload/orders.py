@@ -8,10 +8,11 @@ from gateway.config.payload import Sink
 
 
 class Configure(msgspec.Struct, tag=True):
-    """Send for these sinks from now on, each with a spool that has a path; ``linger``: see Sender."""
+    """Send for these sinks from now on, each with a spool that has a path."""
 
     sinks: dict[str, Sink]
     linger: float
+    """Seconds for which to send what is in ``temporary`` should the control process die: the workers' last events."""
     temporary: str = ""
     """A directory that must not outlive the gateway."""
 

@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.config.payload import PayloadLog
 from gateway.errors import GatewayError
-from gateway.message import Headers, header
+from gateway.message import Headers
 from gateway.problem import problem
 
 from .event import Event, Kind
@@ -29,6 +29,8 @@ class Snapshot(msgspec.Struct, gc=False):
     exchange: bytes
     time: float
     request_id: bytes
+    asked: Headers
+    """The request's headers, whatever the kind."""
     headers: Headers
     body: bytes = b""
     status: int = 0
@@ -49,32 +51,40 @@ class Recorder:
 
     def event(self, taken: Snapshot) -> Event:
         """The event of a snapshot that this recorder is in."""
-        graph, node, step = self._place
-        headers, body = taken.headers, taken.body
-        code = ""
+        headers, body, code = taken.headers, taken.body, ""
         if taken.error is not None:
             answer = problem(taken.error, taken.request_id)
             headers, body, code = answer.headers, answer.body, taken.error.code
-        body, size = self._shown(body)
+        # By hand and by position: with keywords and helpers this is most of what an event costs.
+        kind = traceparent = given_id = b""
+        for name, value in headers:
+            if name == b"content-type":
+                kind = value
+        for name, value in taken.asked:
+            if name == b"traceparent":
+                traceparent = value
+            elif name == b"ce-id":
+                given_id = value
+        size = len(body)
+        if self._redact is not None or size > self._most:
+            body, size = self._shown(body)
         return Event(
-            kind=taken.kind,
-            exchange=taken.exchange.decode(),
-            time=taken.time,
-            graph=graph,
-            node=node,
-            step=step,
-            request_id=taken.request_id.decode("latin-1"),
-            content_type=_text(headers, b"content-type"),
-            body=body,
-            size=size,
-            headers=self._allowed(headers),
-            status=taken.status,
-            code=code,
-            branch=taken.route.decode("latin-1"),
-            duration=taken.duration,
-            traceparent=_text(taken.headers, b"traceparent"),
-            given_id=_text(taken.headers, b"ce-id"),
-            sample_rate=self._rate,
+            taken.kind,
+            taken.exchange.decode(),
+            taken.time,
+            *self._place,
+            taken.request_id.decode("latin-1"),
+            kind.decode("latin-1"),
+            body,
+            size,
+            self._allowed(headers) if self._listed else [],
+            taken.status,
+            code,
+            taken.route.decode("latin-1"),
+            taken.duration,
+            traceparent.decode("latin-1"),
+            given_id.decode("latin-1"),
+            self._rate,
         )
 
     def _shown(self, body: bytes) -> tuple[bytes, int]:
@@ -86,8 +96,6 @@ class Recorder:
         return body[: self._most], size
 
     def _allowed(self, headers: Headers) -> list[tuple[str, str]]:
-        if not self._listed:
-            return []
         return [(name.decode(), value.decode("latin-1")) for name, value in headers if name in self._listed]
 
 
@@ -95,8 +103,3 @@ def _redaction(expressions: Iterable[str]) -> Redaction:
     from .redact import Redaction  # here, so that a worker without any does not load jmespath
 
     return Redaction(expressions)
-
-
-def _text(headers: Headers, name: bytes) -> str:
-    value = header(headers, name)
-    return "" if value is None else value.decode("latin-1")

@@ -1,6 +1,6 @@
 """The sender: one process that brings what the workers have spooled to the sinks. Only here are there HTTP clients.
 
-When the control process is gone it goes on for a while, as the workers do, and then leaves the rest to a successor.
+When the control process is gone, a successor finds the rest in the spool; only what is in memory is sent yet.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gateway.telemetry import logs
 from gateway.telemetry.metrics import Registry
 from gateway.telemetry.segment import Segment
 
-from .delivery import POLL, Delivery
+from .delivery import POLL, Delivery, prepare
 from .dialect import dialect
 from .lane import lock
 from .orders import Configure, Flushed, Handed, ToSender
@@ -41,6 +41,7 @@ class Sending:
         self._name = name
         self._registry = registry
         self._delivery: Delivery | None = None
+        prepare(name, registry)
         self._task = spawn(self._run(), f"sink {name}", awaited=True)
 
     async def _run(self) -> None:
@@ -87,11 +88,13 @@ class Sender:
     async def run(self) -> None:
         while isinstance(order := await self._receive(), Configure):
             await self._configure(order)
-        clean = await self._finish(order.timeout if order is not None else self._orders.linger)
         if order is not None:
-            self._channel.send(Flushed(clean))
+            self._channel.send(Flushed(await self._finish(order.timeout)))
         elif self._orders.temporary:
+            await self._finish(self._orders.linger)
             shutil.rmtree(self._orders.temporary, ignore_errors=True)
+        else:
+            await self._finish(0.0)
         await self._channel.close()
 
     async def _receive(self) -> ToSender | None:

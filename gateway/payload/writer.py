@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from .frames import framed
+from .frames import head
 from .lane import following, segment, take
 
 SEGMENT = 16 << 20
 """Bytes at which a segment is followed by the next one."""
 LEAST_SEGMENT = 64 << 10
+_VECTORS = 1024
+"""Pieces that one call may write (IOV_MAX)."""
 
 
 def segment_size(bound: int, writers: int) -> int:
@@ -35,13 +38,13 @@ class Writer:
         """All of them or, with an OSError, none."""
         if self._file < 0 or self._size >= self.most:
             self._rotate()
-        data = b"".join(map(framed, records))
+        parts = [part for record in records for part in (head(record), record)]
         try:
-            self._write(data)
+            written = self._write(parts)
         except OSError:
             os.ftruncate(self._file, self._size)
             raise
-        self._size += len(data)
+        self._size += written
         self._next += len(records)
 
     def sync(self) -> None:
@@ -56,10 +59,16 @@ class Writer:
             self._file = -1
         os.close(self._lock)
 
-    def _write(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self._file, rest) :]
+    def _write(self, parts: Sequence[bytes]) -> int:
+        """Bytes written. A file takes everything, unless there is no room."""
+        total = 0
+        for start in range(0, len(parts), _VECTORS):
+            vector = parts[start : start + _VECTORS]
+            written = os.writev(self._file, vector)
+            if written < sum(map(len, vector)):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            total += written
+        return total
 
     def _rotate(self) -> None:
         # A file of that name holds no whole record: its writer died in its first one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,7 +42,7 @@ class FileSink:
             before = os.fstat(descriptor).st_size
             if os.write(descriptor, lines) < len(lines):
                 os.ftruncate(descriptor, before)
-                raise OSError(28, "No space left on device")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(descriptor)
 
