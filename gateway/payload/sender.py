@@ -86,6 +86,15 @@ class Sender:
         self._orders = Configure({}, 0.0)
 
     async def run(self) -> None:
+        """Obey until Flush, or until the control process is gone. Raises what a sink failed with, if that is a bug."""
+        try:
+            await self._obey()
+        finally:
+            for sending in self._sending.values():
+                await sending.stop()
+            await self._channel.close()
+
+    async def _obey(self) -> None:
         while isinstance(order := await self._receive(), Configure):
             await self._configure(order)
         if order is not None:
@@ -93,19 +102,19 @@ class Sender:
         elif self._orders.temporary:
             await self._finish(self._orders.linger)
             shutil.rmtree(self._orders.temporary, ignore_errors=True)
-        else:
-            await self._finish(0.0)
-        await self._channel.close()
 
     async def _receive(self) -> ToSender | None:
         """The next order; None once the control process is gone. A sink that failed ends everything: better anew."""
         receiving = spawn(self._channel.receive(), "channel", awaited=True)
-        while not receiving.done():
-            await asyncio.wait([receiving], timeout=1.0)
-            for sending in self._sending.values():
-                if (error := sending.failed) is not None:
-                    raise error
-        return receiving.result()
+        try:
+            while not receiving.done():
+                await asyncio.wait([receiving], timeout=POLL)
+                for sending in self._sending.values():
+                    if (error := sending.failed) is not None:
+                        raise error
+            return receiving.result()
+        finally:
+            receiving.cancel()
 
     async def _configure(self, order: Configure) -> None:
         """Sinks that are described as before go on."""
@@ -123,8 +132,6 @@ class Sender:
         end = loop.time() + seconds
         while not (clean := self._finished()) and loop.time() < end:  # noqa: ASYNC110
             await asyncio.sleep(POLL / 2)
-        for sending in self._sending.values():
-            await sending.stop()
         return clean
 
     def _finished(self) -> bool:
