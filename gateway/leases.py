@@ -129,7 +129,8 @@ class Lease:
 
     def queue(self, name: str, spool: Spool) -> Queue:
         """Where events for the sink ``name`` wait; it follows ``spool`` from ``begin`` on. Raises OSError."""
-        directory = Path(spool.path or "") / name
+        assert spool.path is not None, "the control process gives every spool a place"
+        directory = Path(spool.path) / name
         key = ("queue", directory)
         queue = self.queues.get(key)
         if queue is None:

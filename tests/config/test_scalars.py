@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.config.scalars import Duration, Flag, Scalar, Size, String, Whole, Words, as_json
+from gateway.config.scalars import Duration, Flag, Ratio, Scalar, Size, String, Whole, Words, as_json
 
 
 @pytest.mark.parametrize(
@@ -131,3 +131,15 @@ def test_the_users_own_data_is_what_it_says_unless_it_is_quoted(text: str, value
 def test_numbers_that_json_cannot_say(text: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         as_json(text, plain=True)
+
+
+@pytest.mark.parametrize(("text", "value"), [("0", 0.0), ("1", 1.0), ("0.25", 0.25), ("1e-3", 0.001)])
+def test_a_ratio_is_from_0_to_1(text: str, value: float) -> None:
+    assert Ratio().read(text, True) == value
+    assert Ratio().read(Ratio().show(value), True) == value
+
+
+@pytest.mark.parametrize("text", ["-0.1", "1.1", "50%", ".nan", ".inf", "half", ""])
+def test_anything_else_is_no_ratio(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a number from 0 to 1"):
+        Ratio().read(text, True)
