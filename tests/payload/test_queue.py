@@ -6,7 +6,7 @@ from gateway.config.payload import PayloadLog, Spool
 from gateway.payload.event import decode
 from gateway.payload.queue import BATCH, DELAY, LIMIT, Queue
 from gateway.payload.recorder import Recorder, Snapshot
-from gateway.telemetry.metrics import Registry
+from gateway.telemetry.metrics import Registry, read
 from tests.support.clock import virtual
 
 
@@ -192,3 +192,9 @@ async def test_the_end_on_a_full_disk_counts_what_is_lost() -> None:
     house.queue._thread.shutdown()
     assert house.dropped("disk") == 1
     assert house.writer.done == ["close"]
+
+
+@virtual
+async def test_every_series_is_there_from_the_start() -> None:
+    found = {(series.labels[1], cells[0]) for series, cells in read(House().registry.segment)}
+    assert found == {("recorded", 0.0), ("memory", 0.0), ("disk", 0.0)}
