@@ -53,6 +53,7 @@ class Recorder:
         """The event of a snapshot that this recorder is in."""
         headers, body, code = taken.headers, taken.body, ""
         if taken.error is not None:
+            taken.error.graph = self._place[0]  # as the edge will have it, possibly later than we are asked
             answer = problem(taken.error, taken.request_id)
             headers, body, code = answer.headers, answer.body, taken.error.code
         # By hand and by position: with keywords and helpers this is most of what an event costs.

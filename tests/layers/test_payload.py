@@ -97,7 +97,7 @@ async def test_failures_are_logged_as_clients_see_them_and_go_on() -> None:
     assert (event.kind, event.status, event.code, event.duration) == ("error", 503, "no_healthy_upstream", 1.0)
     assert event.content_type == "application/problem+json"
     assert b'"requestId":"id-1"' in event.body
-    assert b'"step":"classify"' in event.body
+    assert b'"graph":"g","node":"root","step":"classify"' in event.body
 
 
 @virtual
