@@ -19,6 +19,7 @@ from .app import App
 from .compile_graph import Built, compile_graph
 from .config import schema
 from .config.backend import Backend, LoadBalancer, Retry
+from .config.payload import PayloadLog
 from .graph.kserve import BadUrl, CallService, KServeEdge, Redirects, Sidecar, refusal
 from .graph.kserve.sidecar import Way
 from .http.origin import AS_IT_IS, Origin, split
@@ -33,11 +34,14 @@ from .layers.forwarded import forwarded
 from .layers.hedge import hedge, hedge_budget
 from .layers.intime import in_time
 from .layers.observe import observe_backend, observe_graph, observe_step
+from .layers.payload import payload
 from .layers.quantile import Latency
 from .layers.recover import Recover
 from .layers.retry import retry, retry_budget
 from .layers.trace import trace, trace_node, withhold
 from .leases import Lease, Leases
+from .payload.recorder import Recorder
+from .payload.sampling import sampling
 from .service import Layer, Service, stack
 from .telemetry.metrics import Counter, Registry
 from .upstream.line import always_there
@@ -92,7 +96,7 @@ class _Compiler:
         return access(note, self._registry, self._config.graphs) if self._keeps_records else None
 
     # The order of layers, outermost first. Recover stands around all graphs: nothing escapes unanswered. Observe stands
-    # outside Admit, so that refusals are counted; Deadline inside both.
+    # outside Admit, so that refusals are counted; Deadline inside both. Payload sees what the client sees.
 
     def edge(self, name: str, graph: schema.Graph, root: Service) -> Service:
         """What every request to a graph passes through, once."""
@@ -101,6 +105,7 @@ class _Compiler:
             route(name) if self._keeps_records else None,
             observe_graph(self._registry, name),
             trace(self._tracer, name, self._scheme, template) if self._tracer else None,
+            self.logged(graph.payload_log, name) if graph.payload_log else None,
             KServeEdge if graph.compat == "kserve" else None,
             admit(self._allowance) if self._allowance else None,
             deadline(timeout) if timeout else None,
@@ -120,6 +125,11 @@ class _Compiler:
     def node(self, graph: str, name: str, kind: str, service: Service) -> Service:
         """What every request to a node of a graph passes through."""
         return stack(trace_node(graph, name, kind) if self._tracer else None, service=service)
+
+    def logged(self, log: PayloadLog, graph: str, node: str = "", step: str = "") -> Layer:
+        """What is logged of a graph or of a step."""
+        queue = self._lease.queue(log.sink, self._config.payload_log.sinks[log.sink].spool)
+        return payload(queue.put, Recorder(log, graph, node, step), log.mode, sampling(log))
 
     def _call(
         self,

@@ -8,6 +8,7 @@ from typing import Protocol
 from .api.face import Face
 from .api.readiness import Needs, Reachable
 from .config import schema
+from .config.payload import PayloadLog
 from .config.walk import backends, ends, reachable, tails, upwards
 from .graph.condition import compile_condition
 from .graph.ensemble import Ensemble
@@ -17,7 +18,7 @@ from .graph.splitter import Splitter
 from .graph.step import Step
 from .graph.switch import Switch
 from .layers.fallback import Prepared, fallback
-from .service import Service
+from .service import Layer, Service
 from .telemetry.metrics import Counter
 
 NODES: dict[str, dict[str, Callable[[Iterable[Step]], Service]]] = {
@@ -39,6 +40,7 @@ class Calls(Protocol):
 
     backends: dict[str, schema.Backend]
 
+    def logged(self, log: PayloadLog, graph: str, node: str, step: str, /) -> Layer: ...
     def edge(self, name: str, graph: schema.Graph, root: Service, /) -> Service: ...
     def step(self, graph: str, at: tuple[str, str], service: Service, /) -> Service: ...
     def taken(self, graph: str, at: tuple[str, str], /) -> Counter: ...
@@ -109,6 +111,8 @@ class _Graph:
         name = step.name or step.backend or step.node_name or step.service_url or str(index)
         label = f"{node}={name}".encode()
         service, needs = self._backed(step, step.fallback, label, tail) if step.fallback else self._target(step, tail)
+        if step.payload_log is not None:
+            service = self._calls.logged(step.payload_log, self._name, node, name)(service)
         condition = compile_condition(self._language, step.condition) if step.condition is not None else None
         return (
             Step(

@@ -10,15 +10,19 @@ import os
 import ssl
 from collections.abc import Callable, Hashable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from .config import schema
+from .config.payload import Spool
 from .graph.kserve.sidecar import Mesh
 from .http.buffers import Buffers
 from .http.origin import Origin
 from .http.pool import Pool, Sweeper
 from .http.tls import client_context
 from .layers.trace import trace_attempts
+from .payload.queue import Queue
+from .payload.writer import Writer, segment_size
 from .service import Layer
 from .telemetry.access import AccessLog
 from .telemetry.metrics import Registry
@@ -91,7 +95,7 @@ class Leases:
     async def close(self) -> None:
         """Close everything; for the end of the worker."""
         await self.flush()
-        for kind in (Upstream, Pool, AccessLog):  # those first that give the others back
+        for kind in (Upstream, Pool, Queue, AccessLog):  # those first that give the others back
             for key in [key for key, held in self._held.items() if isinstance(held, kind)]:
                 self._users[key] = 1
                 self.give_back(key)
@@ -105,6 +109,7 @@ class Lease:
         self.pools: dict[Hashable, Pool] = {}
         self.upstreams: dict[Hashable, Upstream] = {}
         self._logs: list[Hashable] = []
+        self.queues: dict[Hashable, Queue] = {}
         self._visited: dict[Hashable, None] = {}
         self._leases = leases
         self._registry = registry
@@ -170,6 +175,20 @@ class Lease:
         self._logs.append(config)
         return log
 
+    def queue(self, name: str, spool: Spool) -> Queue:
+        """Where events for the sink ``name`` wait; it follows ``spool`` from ``begin`` on. Raises OSError."""
+        assert spool.path is not None, "the control process gives every spool a place"
+        directory = Path(spool.path) / name
+        key = ("queue", directory)
+        queue = self.queues.get(key)
+        if queue is None:
+            loop = asyncio.get_running_loop()
+            segment = segment_size(spool.max_bytes, self._workers)
+            make = partial(_queue, name, directory, self._registry, loop)
+            queue = self.queues[key] = self._leases.take(key, make)
+            self._pending.append(partial(queue.configure, spool, segment))
+        return queue
+
     async def open(self) -> None:
         """Wait until the upstreams know where they are."""
         for upstream in self.upstreams.values():
@@ -229,12 +248,17 @@ class Lease:
 
     def release(self) -> None:
         """Give everything back."""
-        for key in (*self.pools, *self.upstreams, *self._logs):
+        for key in (*self.pools, *self.upstreams, *self.queues, *self._logs):
             self._leases.give_back(key)
         self.pools.clear()
         self.upstreams.clear()
+        self.queues.clear()
         self._logs.clear()
         self._visited.clear()
+
+
+def _queue(name: str, directory: Path, registry: Registry, loop: asyncio.AbstractEventLoop) -> Queue:
+    return Queue(name, Writer(directory), registry, loop)
 
 
 def _versions(tls: schema.BackendTls | None) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from . import addresses
 from .check_backend import check_backend
 from .check_graph import check_native, check_structure
+from .check_payload import check_payload
 from .checks import check_headers, complain, positive
 from .report import Path, Report, suggestion
 from .schema import AccessLog, Config, Graph, Server
@@ -20,6 +21,7 @@ def check(config: Config, report: Report, *, faults: bool = False) -> None:
         check_backend(name, backend, report, faults)
     for name, graph in config.graphs.items():
         _graph(name, graph, config, report)
+    check_payload(config, report)
     _default(config, report)
     _template(config.service_url_template, report)
     _access_log(config.telemetry.access_log, report)

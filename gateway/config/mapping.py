@@ -31,5 +31,8 @@ Positive = Annotated[int, Meta(ge=1)]
 
 Percent = Annotated[int, Meta(ge=0, le=100)]
 
+Ratio = Annotated[float, Meta(ge=0, le=1)]
+"""A share, from 0 to 1."""
+
 Status = Annotated[int, Meta(ge=200, le=599)]
 """An HTTP status code."""

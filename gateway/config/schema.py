@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from .backend import Backend, BackendTimeouts, BackendTls, HeaderRules, Protocol
 from .mapping import Count, Duration, Mapping, Size, Status
+from .payload import PayloadLog, PayloadSinks, Sink
 from .telemetry import AccessLog, Telemetry
 
 __all__ = [
@@ -26,11 +27,14 @@ __all__ = [
     "Limits",
     "Mapping",
     "Node",
+    "PayloadLog",
+    "PayloadSinks",
     "Protocol",
     "RouterType",
     "Server",
     "ServerTimeouts",
     "ServerTls",
+    "Sink",
     "Step",
     "Telemetry",
 ]
@@ -175,6 +179,7 @@ class Step(Mapping, frozen=True, kw_only=True):
             "the time that the step's `timeout` leaves of the graph's."
         ),
     ] = None
+    payload_log: Annotated[PayloadLog | None, Meta(description="Log what the step is sent and answers.")] = None
 
 
 class Node(Mapping, frozen=True, kw_only=True):
@@ -218,6 +223,7 @@ class Graph(Mapping, frozen=True, kw_only=True):
     ] = "none"
     explain: Annotated[Explain | None, Meta(description="Without it `:explain` is a 404.")] = None
     headers: Annotated[HeaderRules, Meta(description="For this graph.")] = HeaderRules()
+    payload_log: Annotated[PayloadLog | None, Meta(description="Log what clients send and are answered.")] = None
     service_timeout: Annotated[
         Duration | None,
         Meta(
@@ -243,6 +249,7 @@ class Config(Mapping, frozen=True, kw_only=True):
     ] = "http://{name}.{namespace}.svc.cluster.local"
     backends: Annotated[dict[str, Backend], Meta(description="Model servers, by name.")] = {}
     graphs: Annotated[dict[str, Graph], Meta(description="Models as clients see them, by name.")] = {}
+    payload_log: Annotated[PayloadSinks, Meta(description="Where payload events go.")] = PayloadSinks()
     telemetry: Annotated[Telemetry, Meta(description="Access log and more metrics.")] = Telemetry()
     router: Annotated[
         bool,

@@ -6,9 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from .mapping import Mapping
-
-Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+from .mapping import Mapping, Ratio
 
 
 class AccessLog(Mapping, frozen=True, kw_only=True):
@@ -17,7 +15,7 @@ class AccessLog(Mapping, frozen=True, kw_only=True):
     enabled: Annotated[bool, Meta(description="`false`: the mapping stays, the log is off.")] = True
     format: Annotated[Literal["json", "text"], Meta(description="One JSON object a line, or text.")] = "json"
     path: Annotated[str, Meta(description="`stdout`, `stderr` or a file, by its absolute path.")] = "stdout"
-    sample_rate: Annotated[Share, Meta(description="The share of the lines that is written, drawn one by one.")] = 1.0
+    sample_rate: Annotated[Ratio, Meta(description="The share of the lines that is written, drawn one by one.")] = 1.0
     errors_only: Annotated[bool, Meta(description="Only requests that ended with a status of 400 or above.")] = False
 
 

@@ -24,6 +24,7 @@ from gateway.telemetry.segment import Segment, create
 from .notify import Notify
 from .process import COMMAND, Launcher
 from .reload import Outcome, Reloads, restart_only
+from .sender import SenderProcess
 from .sockets import Port
 from .supervisor import Supervisor
 
@@ -67,7 +68,9 @@ class Gateway:
         files = [create(f"gateway-metrics-{slot}") for slot in range(workers)]
         segments = [Segment.attach(file) for file in files]
         self._registry = Registry.private()
-        self._segments = [self._registry.segment, *segments]
+        events = create("gateway-metrics-payload")
+        self._sender = SenderProcess(events, options.log_level)
+        self._segments = [self._registry.segment, *segments, Segment.attach(events)]
         self._supervisor = Supervisor(
             Launcher(files, ports, options.log_level, command, options.log_format),
             segments,
@@ -92,6 +95,7 @@ class Gateway:
         finally:
             watchdog.cancel()
             await self._supervisor.close()
+            await self._sender.close()
             if self._site is not None:
                 await self._site.cleanup()
             for port in (*self._ports, *self._admin):
@@ -134,8 +138,10 @@ class Gateway:
 
     async def _serve(self) -> tuple[str, ...]:
         """Bring up the workers; the errors if they cannot serve."""
-        errors = await self._supervisor.start(msgspec.msgpack.encode(self.config))
+        placed = self._sender.placed(self.config)
+        errors = await self._supervisor.start(msgspec.msgpack.encode(placed))
         if not errors:
+            self._sender.configure(placed)
             self._registry.gauge("gateway_build_info", version=__version__, python=platform.python_version()).set(1)
             for result in ("success", "failure"):
                 self._registry.counter("gateway_config_reloads_total", result=result)
@@ -216,8 +222,10 @@ class Gateway:
             return Outcome(400, tuple(map(str, failure.errors)))
         if errors := tuple(restart_only(self.config, new)):
             return Outcome(400, errors)
-        if errors := await self._supervisor.reload(msgspec.msgpack.encode(new)):
+        placed = self._sender.placed(new)
+        if errors := await self._supervisor.reload(msgspec.msgpack.encode(placed)):
             return Outcome(500, errors)
+        self._sender.configure(placed)
         self.config = new
         return Outcome(200)
 
@@ -251,7 +259,7 @@ class Gateway:
             return False
 
     async def _finish(self, limit: float) -> bool:
-        finishing = spawn(self._supervisor.drain(limit), "drain", awaited=True)
+        finishing = spawn(self._end(limit), "drain", awaited=True)
         if limit > AT_ONCE:
             now = spawn(self._now.wait(), "now")
             await asyncio.wait([finishing, now], return_when=asyncio.FIRST_COMPLETED)
@@ -259,6 +267,13 @@ class Gateway:
                 finishing.cancel()
                 return False
         return await finishing
+
+    async def _end(self, limit: float) -> bool:
+        """The workers first: what they log last is sent as well."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + limit
+        clean = await self._supervisor.drain(limit)
+        return await self._sender.flush(max(AT_ONCE, end - loop.time())) and clean
 
 
 def _import_site() -> None:

@@ -19,7 +19,7 @@ from .channel import Answer, AnyCall, Channel, Failed, FromWorker, Handed, ToWor
 from .sockets import Port
 
 COMMAND = (sys.executable, "-P", "-m", "gateway.worker")
-"""``-P``: what lies about in the current directory is not to be imported; see ``_environment``."""
+"""``-P``: what lies about in the current directory is not to be imported; see ``environment``."""
 
 
 class WorkerProcess:
@@ -108,7 +108,7 @@ class Launcher:
                     *self.command,
                     msgspec.json.encode(handed).decode(),
                     stdin=asyncio.subprocess.DEVNULL,
-                    env=_environment(),
+                    env=environment(),
                     pass_fds=(handed.channel, handed.segment, *sockets),
                 )
             except OSError:
@@ -117,6 +117,6 @@ class Launcher:
         return WorkerProcess(slot, process, await control_end(ours))
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Ours, with our import path: the worker must run the same code, however we were started."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.config.schema import Config, HeaderRules
+from gateway.config.schema import Config, HeaderRules, Sink
 
 REDACTED = "[redacted]"
 
@@ -30,11 +30,12 @@ def _shown(value: Any) -> Any:
 
 def _copy(value: Any) -> Any:
     match value:
+        case Sink() if value.headers:
+            return _copy_fields(msgspec.structs.replace(value, headers=dict.fromkeys(value.headers, REDACTED)))
         case HeaderRules():
             return msgspec.structs.replace(value, set=dict.fromkeys(value.set, REDACTED))
         case msgspec.Struct():
-            fields = {field: _shown(getattr(value, field)) for field in value.__struct_fields__}
-            return msgspec.structs.replace(value, **fields)
+            return _copy_fields(value)
         case dict():
             return {key: _shown(item) for key, item in value.items()}
         case tuple():
@@ -42,3 +43,7 @@ def _copy(value: Any) -> Any:
         case str():
             return _PASSWORD.sub(rf"\1:{REDACTED}@", value)
     return value
+
+
+def _copy_fields(value: msgspec.Struct) -> msgspec.Struct:
+    return msgspec.structs.replace(value, **{field: _shown(getattr(value, field)) for field in value.__struct_fields__})

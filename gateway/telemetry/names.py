@@ -133,6 +133,18 @@ METRICS: Final[dict[str, Metric]] = {
         "counter", "Spans sent to the collector of traces, by result: success or failure.", ("result",)
     ),
     "gateway_trace_spans_dropped_total": Metric("counter", "Spans that were dropped because too many waited."),
+    "gateway_payload_log_events_total": Metric(
+        "counter", "Payload events, by result: recorded (in the spool) or sent (the sink has it).", ("sink", "result")
+    ),
+    "gateway_payload_log_dropped_total": Metric(
+        "counter",
+        "Payload events lost, by reason: memory, disk, spool (it was full), damaged, rejected (by the sink).",
+        ("sink", "reason"),
+    ),
+    "gateway_payload_log_retries_total": Metric(
+        "counter", "Messages that a sink did not take, and that are sent again.", ("sink",)
+    ),
+    "gateway_payload_log_queue_bytes": Metric("gauge", "What waits in the spool for a sink, in bytes.", ("sink",)),
     "gateway_config_last_reload_successful": Metric("gauge", "1 if the last (re)load succeeded, else 0."),
     "gateway_config_last_reload_success_timestamp_seconds": Metric(
         "gauge", "When the configuration in use was loaded (Unix time)."

@@ -91,7 +91,7 @@ def test_features_of_other_releases_are_unknown(errors: Errors, key: str) -> Non
     assert error == f"4:5: backends.a.{key}: unknown key"
 
 
-@pytest.mark.parametrize("key", ["payloadLog", "router"])
+@pytest.mark.parametrize("key", ["router"])
 def test_so_are_they_at_the_top(errors: Errors, key: str) -> None:
     (error,) = errors(f"{key}: {{}}\n")
     assert error.startswith(f"1:1: {key}: unknown key")

@@ -140,3 +140,15 @@ def test_the_users_own_data_is_what_it_says_unless_it_is_quoted(text: str, value
 def test_numbers_that_json_cannot_say(text: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         as_json(text, plain=True)
+
+
+@pytest.mark.parametrize(("text", "value"), [("0", 0.0), ("1", 1.0), ("0.25", 0.25), ("1e-3", 0.001)])
+def test_a_ratio_is_from_0_to_1(text: str, value: float) -> None:
+    assert Share().read(text, True) == value
+    assert Share().read(Share().show(value), True) == value
+
+
+@pytest.mark.parametrize("text", ["-0.1", "1.1", "50%", ".nan", ".inf", "half", ""])
+def test_anything_else_is_no_ratio(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a number from 0 to 1"):
+        Share().read(text, True)

@@ -1,4 +1,4 @@
-from gateway.config.schema import Backend, Config, Graph, HeaderRules, Node, Server, ServerTls, Step
+from gateway.config.schema import Backend, Config, Graph, HeaderRules, Node, PayloadSinks, Server, ServerTls, Sink, Step
 from gateway.control.redact import redacted
 
 
@@ -32,4 +32,14 @@ def test_other_text_stays_and_keys_are_those_of_the_file() -> None:
         "server": {"listen": ("[::1]:8080", "unix:/run/x.sock"), "tls": {"certFile": "/c", "keyFile": "/k"}},
         "defaultGraph": "g",
         "backends": {"b": {"url": "http://127.0.0.1:9001/a@b:c"}},
+    }
+
+
+def test_what_a_sink_is_called_with_is_hidden() -> None:
+    sink = Sink(type="http", url="http://me:s3cret@c:1/", headers={"authorization": "Bearer s3cret"})
+    shown = redacted(Config(payload_log=PayloadSinks(sinks={"audit": sink})))
+    assert shown["payloadLog"]["sinks"]["audit"] == {
+        "type": "http",
+        "url": "http://me:[redacted]@c:1/",
+        "headers": {"authorization": "[redacted]"},
     }

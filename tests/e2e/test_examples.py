@@ -8,13 +8,18 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
 import pytest
 from aiohttp import web
+from msgspec.structs import replace
 
 from gateway.config import load
+from gateway.config.payload import PayloadSinks
+from gateway.payload.event import decode
+from gateway.payload.tail import Tail
 from tests.support.loopback import Call, Reply, Running, Stub, serving, status, stub
 
 pytestmark = pytest.mark.e2e
@@ -196,6 +201,29 @@ async def sequence() -> None:
         assert models["SENTIMENT_URL"].bodies == [b'{"instances":[[1,2]]}']
 
 
+async def payload_log() -> None:
+    with TemporaryDirectory() as spool:
+        config = load([str(CONFIG / "payload-log.yaml")], {})
+        sinks = {
+            name: replace(sink, spool=replace(sink.spool, path=spool))
+            for name, sink in config.payload_log.sinks.items()
+        }
+        async with stub(predicts(1)) as model:
+            backends = {"iris": replace(config.backends["iris"], url=model.url)}
+            placed = replace(config, backends=backends, payload_log=PayloadSinks(sinks=sinks))
+            async with serving(placed) as gateway:
+                body = b'{"instances":[{"name":"s3cret","x":1}]}'
+                answer = await gateway.post("/v1/models/iris:predict", body, ("x-tenant", "a"))
+                assert answer.json == {"predictions": [1]}
+        lane = Path(spool, "audit", "0")
+        async with asyncio.timeout(30):
+            while len(records := Tail(lane).read(9, 1 << 20)) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    request, response = (decode(record.data) for record in records)
+    assert request.body == b'{"instances":[{"name":"[redacted]","x":1}]}'
+    assert (request.headers, response.status) == ([("x-tenant", "a")], 200)
+
+
 async def splitter() -> None:
     replies = {"LARGE_URL": predicts("large"), "MEDIUM_URL": predicts("medium"), "SMALL_URL": predicts("small")}
     async with example("splitter", **replies) as (gateway, models):
@@ -224,6 +252,7 @@ CASES = {
     "openai": openai,
     "resilient": resilient,
     "scale-from-zero": scale_from_zero,
+    "payload-log": payload_log,
     "sequence": sequence,
     "splitter": splitter,
     "switch": switch,

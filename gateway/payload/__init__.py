@@ -1,0 +1,1 @@
+"""Payload events: taken on a request's way, written to a spool, sent to sinks by a process of their own."""

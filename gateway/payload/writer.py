@@ -1,0 +1,90 @@
+"""Writer: appends records to its lane. All of it blocks, and so runs in a thread."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from .frames import head
+from .lane import following, segment, take
+
+SEGMENT = 16 << 20
+"""Bytes at which a segment is followed by the next one."""
+LEAST_SEGMENT = 64 << 10
+_VECTORS = 1024
+"""Pieces that one call may write (IOV_MAX)."""
+
+
+def segment_size(bound: int, writers: int) -> int:
+    """Small enough that what ``writers`` are writing to, which cannot be dropped, is a quarter of the bound at most."""
+    return max(LEAST_SEGMENT, min(SEGMENT, bound // (4 * writers)))
+
+
+class Writer:
+    """The one writer of a lane below ``directory``. Raises OSError when there can be none."""
+
+    def __init__(self, directory: Path, most: int = SEGMENT) -> None:
+        self.most = most
+        self.durable = True
+        """Whether finished segments are synced."""
+        self._lane, self._lock = take(directory)
+        self._next = following(self._lane)
+        self._file = -1
+        self._size = 0
+
+    def append(self, records: Sequence[bytes]) -> None:
+        """All of them or, with an OSError, none."""
+        if self._file < 0 or self._size >= self.most:
+            self._rotate()
+        parts = [part for record in records for part in (head(record), record)]
+        try:
+            written = self._write(parts)
+        except OSError:
+            os.ftruncate(self._file, self._size)
+            raise
+        self._size += written
+        self._next += len(records)
+
+    def sync(self) -> None:
+        """From here on a power failure loses nothing of what was appended."""
+        if self._file >= 0:
+            os.fdatasync(self._file)
+
+    def close(self) -> None:
+        """The lane is free for another writer."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+        os.close(self._lock)
+
+    def _write(self, parts: Sequence[bytes]) -> int:
+        """Bytes written. A file takes everything, unless there is no room."""
+        total = 0
+        for start in range(0, len(parts), _VECTORS):
+            vector = parts[start : start + _VECTORS]
+            written = os.writev(self._file, vector)
+            if written < sum(map(len, vector)):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            total += written
+        return total
+
+    def _rotate(self) -> None:
+        # A file of that name holds no whole record: its writer died in its first one.
+        flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+        fresh = os.open(segment(self._lane, self._next), flags, 0o600)
+        if self.durable:
+            self.sync()
+            _sync_directory(self._lane)
+        if self._file >= 0:
+            os.close(self._file)
+        self._file, self._size = fresh, 0
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

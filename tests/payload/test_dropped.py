@@ -1,0 +1,19 @@
+import pytest
+
+from gateway.payload.dropped import Dropped
+from gateway.telemetry.metrics import Registry
+
+
+def test_all_are_counted_and_one_line_a_minute_tells(caplog: pytest.LogCaptureFixture) -> None:
+    now = 0.0
+    registry = Registry.private()
+    counter = registry.counter("gateway_payload_log_dropped_total", sink="s", reason="disk")
+    dropped = Dropped(registry, "s", "disk", lambda: now)
+    dropped.add(2, "it is full")
+    now = 59.9
+    dropped.add(3)
+    assert caplog.messages == ["payload log: sink=s dropped=2 reason=disk: it is full"]
+    now = 60.0
+    dropped.add(4)
+    assert caplog.messages[1:] == ["payload log: sink=s dropped=7 reason=disk"]
+    assert counter.value == 9

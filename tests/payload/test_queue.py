@@ -1,0 +1,200 @@
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+
+from gateway.config.payload import PayloadLog, Spool
+from gateway.payload.event import decode
+from gateway.payload.queue import BATCH, DELAY, LIMIT, Queue
+from gateway.payload.recorder import Recorder, Snapshot
+from gateway.telemetry.metrics import Registry, read
+from tests.support.clock import virtual
+
+
+class FakeWriter:
+    most = 0
+    durable = True
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.done: list[str] = []
+        self.error: OSError | None = None
+
+    def append(self, records: Sequence[bytes]) -> None:
+        if self.error is not None:
+            raise self.error
+        self.bodies += [decode(record).body for record in records]
+        self.done.append(f"append {len(records)}")
+
+    def sync(self) -> None:
+        self.done.append("sync")
+
+    def close(self) -> None:
+        self.done.append("close")
+
+
+class Disk:
+    """Runs what is submitted at once or, while it is ``slow``, later."""
+
+    def __init__(self) -> None:
+        self.slow = False
+        self.held: list[Callable[[], None]] = []
+
+    def __call__(self, call: Callable[..., None], *arguments: object) -> Future[None]:
+        future: Future[None] = Future()
+
+        def run() -> None:
+            try:
+                call(*arguments)
+            except OSError as error:
+                future.set_exception(error)
+            else:
+                future.set_result(None)
+
+        self.held.append(run)
+        if not self.slow:
+            self.release()
+        return future
+
+    def release(self) -> None:
+        while self.held:
+            self.held.pop(0)()
+
+
+class House:
+    def __init__(self, fsync: float | str = "never") -> None:
+        self.writer = FakeWriter()
+        self.disk = Disk()
+        self.registry = Registry.private()
+        self.queue = Queue("s", self.writer, self.registry, asyncio.get_running_loop(), self.disk)
+        self.queue.configure(Spool(fsync=fsync), 7)  # type: ignore[arg-type]
+        self.recorder = Recorder(PayloadLog(sink="s", max_body_bytes=1 << 30), "g")
+
+    def put(self, body: bytes) -> None:
+        self.queue.put(Snapshot(self.recorder, "request", b"x", 0.0, b"id", [], [], body))
+
+    def recorded(self) -> float:
+        return self.registry.counter("gateway_payload_log_events_total", sink="s", result="recorded").value
+
+    def dropped(self, reason: str) -> float:
+        return self.registry.counter("gateway_payload_log_dropped_total", sink="s", reason=reason).value
+
+
+@virtual
+async def test_events_wait_a_moment_and_are_written_together() -> None:
+    house = House()
+    house.put(b"a")
+    house.put(b"b")
+    await asyncio.sleep(DELAY - 0.001)
+    assert house.writer.bodies == []
+    await asyncio.sleep(0.002)
+    assert house.writer.bodies == [b"a", b"b"]
+    assert house.recorded() == 2
+    house.put(b"c")
+    await asyncio.sleep(2 * DELAY)
+    assert house.writer.done == ["append 2", "append 1"]
+
+
+@virtual
+async def test_many_bytes_wait_no_longer() -> None:
+    house = House()
+    house.put(bytes(BATCH))
+    assert len(house.writer.bodies) == 1
+    assert "writing" in repr(house.queue)
+    await asyncio.sleep(1)
+    assert repr(house.queue) == "<Queue 0 events, 0 bytes>"
+
+
+@virtual
+async def test_what_comes_during_a_write_is_written_after_it() -> None:
+    house = House()
+    house.disk.slow = True
+    house.put(bytes(BATCH))
+    for _ in range(3):
+        house.put(b"a")
+    await asyncio.sleep(1)
+    assert house.writer.bodies == []
+    house.disk.slow = False
+    house.disk.release()
+    await asyncio.sleep(1)
+    assert house.writer.done == ["append 1", "append 3"]
+
+
+@virtual
+async def test_while_the_disk_is_slow_the_oldest_are_dropped() -> None:
+    house = House()
+    house.disk.slow = True
+    house.put(bytes(BATCH))
+    for number in range(5):
+        house.put(bytes([number]) * (LIMIT // 4))
+    assert house.dropped("memory") == 1
+    house.disk.slow = False
+    house.disk.release()
+    await asyncio.sleep(1)
+    assert [body[:1] for body in house.writer.bodies] == [b"\0", b"\1", b"\2", b"\3", b"\4"]
+    assert house.recorded() == 5
+
+
+@virtual
+async def test_what_the_disk_refuses_is_counted() -> None:
+    house = House()
+    house.writer.error = OSError("full")
+    house.put(b"a")
+    await asyncio.sleep(1)
+    assert (house.dropped("disk"), house.recorded()) == (1, 0)
+    house.writer.error = None
+    house.put(b"b")
+    await asyncio.sleep(1)
+    assert house.writer.bodies == [b"b"]
+
+
+@virtual
+async def test_fsync_in_time_even_if_nothing_follows() -> None:
+    house = House(2.0)
+    house.put(b"a")
+    await asyncio.sleep(1)
+    house.put(b"b")
+    await asyncio.sleep(1)
+    assert house.writer.done == ["append 1", "append 1"]
+    await asyncio.sleep(0.1)
+    assert house.writer.done[2:] == ["sync"]
+    await asyncio.sleep(100)
+    assert house.writer.done[3:] == []
+
+
+@virtual
+async def test_fsync_always_and_never() -> None:
+    always, never = House("always"), House("never")
+    for house in (always, never):
+        house.put(b"a")
+    await asyncio.sleep(100)
+    assert always.writer.done == ["append 1", "sync"]
+    assert never.writer.done == ["append 1"]
+    assert (always.writer.durable, never.writer.durable, never.writer.most) == (True, False, 7)
+
+
+@virtual
+async def test_the_end_writes_what_is_left() -> None:
+    house = House(1.0)
+    for number in range(3):
+        house.put(b"%d" % number)
+    house.queue.close()
+    house.queue._thread.shutdown()
+    assert house.writer.done == ["append 3", "sync", "close"]
+    assert house.recorded() == 3
+
+
+@virtual
+async def test_the_end_on_a_full_disk_counts_what_is_lost() -> None:
+    house = House()
+    house.writer.error = OSError("full")
+    house.put(b"a")
+    house.queue.close()
+    house.queue._thread.shutdown()
+    assert house.dropped("disk") == 1
+    assert house.writer.done == ["close"]
+
+
+@virtual
+async def test_every_series_is_there_from_the_start() -> None:
+    found = {(series.labels[1], cells[0]) for series, cells in read(House().registry.segment)}
+    assert found == {("recorded", 0.0), ("memory", 0.0), ("disk", 0.0)}
