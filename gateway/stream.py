@@ -53,6 +53,7 @@ class Stream:
         "_over",
         "_sink",
         "_source",
+        "_taps",
         "length",
         "passed",
     )
@@ -67,6 +68,7 @@ class Stream:
         self._arrived: list[bytes] = []
         self._error: GatewayError | None = None
         self._on_end: list[Ended] = []
+        self._taps: list[Callable[[bytes], object]] = []
         self._flowing = False
         self._over = False
 
@@ -81,6 +83,12 @@ class Stream:
         else:
             self._on_end.append(call)
 
+    def tap(self, call: Callable[[bytes], object]) -> None:
+        """Call it with each piece of the body, those included that have come already."""
+        for data in self._arrived:
+            call(data)
+        self._taps.append(call)
+
     # The source says these.
 
     def chunk(self, data: bytes) -> None:
@@ -93,6 +101,8 @@ class Stream:
                 self.fail(UpstreamProtocolError("the body is longer than its head said"))
                 source.cancel()
                 return
+        for tap in self._taps:
+            tap(data)
         if self._sink is None:
             self._arrived.append(data)
         else:

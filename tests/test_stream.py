@@ -160,3 +160,17 @@ def test_its_repr_tells_its_state() -> None:
     assert repr(stream) == "<Stream paused of 3 bytes>"
     stream.cancel()
     assert repr(stream) == "<Stream ended of 3 bytes>"
+
+
+def test_a_tap_sees_every_piece_those_included_that_came_before_it() -> None:
+    stream, seen = Stream(MockSource()), list[bytes]()
+    stream.chunk(b"a")
+    stream.tap(seen.append)
+    stream.chunk(b"b")
+    sink = MockSink()
+    stream.connect(sink)
+    stream.resume()
+    stream.chunk(b"c")
+    stream.end()
+    assert seen == [b"a", b"b", b"c"]
+    assert b"".join(piece for piece in sink.heard if isinstance(piece, bytes)) == b"abc"

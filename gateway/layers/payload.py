@@ -15,6 +15,7 @@ from gateway.message import Headers, Request, Response
 from gateway.payload.recorder import Recorder, Snapshot
 from gateway.payload.sampling import Sampled
 from gateway.service import Layer, Service
+from gateway.stream import Stream
 
 Put = Callable[[Snapshot], None]
 
@@ -55,14 +56,48 @@ class Payload:
         except BaseException as error:
             self._failed(request, exchange, began, asked, error)
             raise
-        now, status, body, route = self._clock(), response.status, response.body, b", ".join(request.route)
-        self._put(
-            Snapshot(
-                *(self._recorder, "response", exchange, now, request.id, asked),
-                *(response.headers, body, status, route, now - began),
-            )
-        )
+        if response.stream is None:
+            self._passed(request, response, exchange, began, asked, response.body)
+        else:
+            self._follow(request, response, response.stream, exchange, began, asked)
         return response
+
+    def _passed(
+        self,
+        request: Request,
+        response: Response,
+        exchange: bytes,
+        began: float,
+        asked: Headers,
+        body: bytes,
+        size: int = 0,
+    ) -> None:
+        now, status, route = self._clock(), response.status, b", ".join(request.route)
+        taken = Snapshot(
+            *(self._recorder, "response", exchange, now, request.id, asked),
+            *(response.headers, body, status, route, now - began),
+        )
+        taken.size = size
+        self._put(taken)
+
+    def _follow(
+        self, request: Request, response: Response, stream: Stream, exchange: bytes, began: float, asked: Headers
+    ) -> None:
+        """Keep the beginning of a body that streams, as much as an event may hold; the event is made at its end."""
+        most, kept = self._recorder.most, bytearray()
+
+        def keep(data: bytes) -> None:
+            if len(kept) < most:
+                kept.extend(data[: most - len(kept)])
+
+        def ended(error: GatewayError | None) -> None:
+            if error is None:
+                self._passed(request, response, exchange, began, asked, bytes(kept), stream.passed)
+            else:
+                self._failed(request, exchange, began, asked, error)
+
+        stream.tap(keep)
+        stream.when_ended(ended)
 
     def _failed(self, request: Request, exchange: bytes, began: float, asked: Headers, error: BaseException) -> None:
         if not isinstance(error, GatewayError):

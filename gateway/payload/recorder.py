@@ -37,6 +37,8 @@ class Snapshot(msgspec.Struct, gc=False):
     route: bytes = b""
     duration: float = 0.0
     error: GatewayError | None = None
+    size: int = 0
+    """Bytes of the whole body, where ``body`` is a part of it."""
 
 
 class Recorder:
@@ -45,7 +47,8 @@ class Recorder:
     def __init__(self, log: PayloadLog, graph: str, node: str = "", step: str = "") -> None:
         self._place = (graph, node, step)
         self._rate = log.sample_rate
-        self._most = log.max_body_bytes
+        self.most = log.max_body_bytes
+        """Bytes of a body that are kept."""
         self._redact = _redaction(log.redact) if log.redact else None
         self._listed = frozenset(name.lower().encode() for name in log.headers)
 
@@ -67,8 +70,9 @@ class Recorder:
             elif name == b"ce-id":
                 given_id = value
         size = len(body)
-        if self._redact is not None or size > self._most:
+        if self._redact is not None or size > self.most:
             body, size = self._shown(body)
+        size = max(size, taken.size)
         return Event(
             taken.kind,
             taken.exchange.decode(),
@@ -94,7 +98,7 @@ class Recorder:
         if self._redact is not None and body:
             redacted = self._redact(body)
             body, size = (b"", size) if redacted is None else (redacted, len(redacted))
-        return body[: self._most], size
+        return body[: self.most], size
 
     def _allowed(self, headers: Headers) -> list[tuple[str, str]]:
         return [(name.decode(), value.decode("latin-1")) for name, value in headers if name in self._listed]

@@ -1,9 +1,10 @@
 import asyncio
+from typing import Any
 
 import pytest
 
 from gateway.config.payload import PayloadLog
-from gateway.errors import NoHealthyUpstream
+from gateway.errors import NoHealthyUpstream, UpstreamReset
 from gateway.layers.payload import payload
 from gateway.message import Request
 from gateway.payload.event import Event
@@ -12,6 +13,7 @@ from gateway.payload.sampling import Sampled
 from gateway.service import Service
 from tests.support.clock import virtual
 from tests.support.service import MockService, answer, ask
+from tests.support.streams import MockSink, stream_of, streamed
 
 HEADERS = [(b"content-type", b"application/json"), (b"ce-id", b"theirs")]
 
@@ -19,10 +21,10 @@ HEADERS = [(b"content-type", b"application/json"), (b"ce-id", b"theirs")]
 class Logged:
     """A service with its log around it; the loop's time is Unix time."""
 
-    def __init__(self, mode: str = "all", sampled: Sampled | None = None) -> None:
+    def __init__(self, mode: str = "all", sampled: Sampled | None = None, **options: Any) -> None:
         self.inner = MockService()
         self.taken: list[Snapshot] = []
-        recorder = Recorder(PayloadLog(sink="s"), "g", "root", "classify")
+        recorder = Recorder(PayloadLog(sink="s", **options), "g", "root", "classify")
         clock = asyncio.get_running_loop().time
         self.service: Service = payload(self.taken.append, recorder, mode, sampled, clock)(self.inner)
 
@@ -127,3 +129,31 @@ async def test_a_request_that_is_not_sampled_passes_untouched() -> None:
     assert not logged.taken
     await logged.service(ask())
     assert len(logged.taken) == 2
+
+
+@virtual
+async def test_of_a_streamed_answer_the_beginning_is_kept_and_the_event_comes_at_its_end() -> None:
+    logged = Logged("response", max_body_bytes=5)
+    logged.inner.does(streamed())
+    stream = stream_of(await logged.service(ask()))
+    stream.connect(MockSink())
+    stream.resume()
+    for piece in (b"abc", b"def", b"ghi"):
+        stream.chunk(piece)
+    assert logged.taken == []
+    await asyncio.sleep(3.0)
+    stream.end()
+    (event,) = logged.events
+    assert (event.kind, event.body, event.size, event.truncated) == ("response", b"abcde", 9, True)
+    assert (event.status, event.duration) == (200, 3.0)
+
+
+@virtual
+async def test_a_stream_that_breaks_off_is_a_failure() -> None:
+    logged = Logged("response")
+    logged.inner.does(streamed())
+    stream = stream_of(await logged.service(ask()))
+    stream.connect(MockSink())
+    stream.fail(UpstreamReset("gone"))
+    (event,) = logged.events
+    assert (event.kind, event.code) == ("error", "upstream_reset")
