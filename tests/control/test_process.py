@@ -1,4 +1,5 @@
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -8,7 +9,7 @@ import pytest
 
 from gateway.config.schema import Config
 from gateway.control.channel import Commit, Describe, Description, Drain, Drained, Failed, Prepare, Ready, Serving, Stop
-from gateway.control.process import Launcher, WorkerProcess
+from gateway.control.process import Launcher, WorkerProcess, environment
 from gateway.control.sockets import Port, open_ports
 from gateway.telemetry.segment import create
 
@@ -95,3 +96,13 @@ async def test_a_worker_whose_control_process_is_gone_ends(worker: WorkerProcess
 async def test_a_command_that_is_not_there_is_an_error() -> None:
     with pytest.raises(FileNotFoundError):
         await Launcher([create("test")], [], "warning", ["/no/such/python"])(0)
+
+
+def test_the_environment_is_ours_with_our_import_path_and_advice_for_malloc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1")
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "x")
+    found = environment()
+    assert found["MALLOC_TRIM_THRESHOLD_"] == "1"
+    assert found["MALLOC_MMAP_THRESHOLD_"] == str(4 << 20)
+    assert found["OTEL_SERVICE_NAME"] == "x"
+    assert set(filter(None, sys.path)) == set(found["PYTHONPATH"].split(os.pathsep))
