@@ -122,8 +122,8 @@ MALLOC = {
     "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
     "MALLOC_TOP_PAD_": str(1 << 20),
 }
-"""For glibc (mallopt(3)): what large bodies needed is kept for the next ones, up to 32 MiB. Giving it back after each, as
-is the default, makes the kernel clear the same pages again and again: more than half of what a body of 1 MiB costs."""
+"""For glibc (mallopt(3)): what large bodies needed is kept for the next ones, up to 32 MiB. Giving it back after each,
+as is the default, makes the kernel clear the same pages again and again: more than half the cost of a body of 1 MiB."""
 
 
 def environment() -> dict[str, str]:

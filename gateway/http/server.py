@@ -224,7 +224,7 @@ class ServerConnection(asyncio.Protocol):
         if not head:
             head = self._head(response, length(response, self._head_only), closing)
         size = 0 if self._head_only else len(response.body)
-        self.wrote(len(head) + size)
+        self._server.sent[0] += len(head) + size
         if not size:
             transport.write(head)
         elif size < _LARGE:

@@ -126,14 +126,23 @@ class Forward:
         if self._tell_time and left < inf:
             stamp += b"x-request-timeout-ms: %d\r\n" % (left * 1000)
         method, target = self._address or (request.method, self._prefix + request.target)
-        call = Request(method, target, headers, request.body, now + left, encoded=encoded, stamp=stamp)
-        call.peer = request.peer
-        call.hurried = request.hurried
-        call.affinity = request.affinity
-        call.record = request.record
-        call.streams = self._streams
-        call.trace = request.trace
-        return self.inner(call)
+        return self.inner(
+            Request(
+                method,
+                target,
+                headers,
+                request.body,
+                now + left,
+                peer=request.peer,
+                encoded=encoded,
+                stamp=stamp,
+                hurried=request.hurried,
+                affinity=request.affinity,
+                trace=request.trace,
+                record=request.record,
+                streams=self._streams,
+            )
+        )
 
     def _through(self, headers: Headers) -> Headers:
         allowed = self._allowed
