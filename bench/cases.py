@@ -24,6 +24,14 @@ VIA = ("x-forwarded-for", "192.0.2.1")
 RETRY: dict[str, object] = {"retry": {"retryOn": ["connect-failure", "reset", "gateway-error", "429"]}}
 LIMITS: dict[str, object] = {"circuitBreaker": {}, "concurrency": {"limit": 1000}}
 HEALTH: dict[str, object] = {"healthCheck": {"path": "/", "expectedStatuses": [200, 405]}, "outlierDetection": {}}
+ACCESS: dict[str, object] = {"telemetry": {"accessLog": {"path": "/dev/null"}}}
+SINK: dict[str, object] = {"payloadLog": {"sinks": {"null": {"type": "file", "path": "/dev/null"}}}}
+TRACING = (
+    "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:9",
+    "OTEL_TRACES_SAMPLER=traceidratio",
+    "OTEL_TRACES_SAMPLER_ARG=0.01",
+)
+KILOBYTE = Traffic(up=KIB, down=KIB)
 FORWARDED = {"headers": {"propagate": ["^x-forwarded-for$"]}}
 
 CONNECTIONS = tuple(
@@ -81,6 +89,10 @@ FEATURES = Throughput(
         Entry(
             "all four", setup=Setup(graphs.pass_through, backend=RETRY | LIMITS | HEALTH | {"hedge": {"after": "1s"}})
         ),
+        Entry("access log", setup=Setup(graphs.pass_through, file=ACCESS)),
+        Entry("tracing at 1 %", setup=Setup(graphs.pass_through, environment=TRACING)),
+        Entry("1 KiB each way", setup=Setup(graphs.pass_through), traffic=KILOBYTE),
+        Entry("1 KiB, payload log", setup=Setup(graphs.pass_through, file=SINK, log="null"), traffic=KILOBYTE),
         Entry("maxInFlight", setup=Setup(graphs.pass_through, server={"limits": {"maxInFlight": 10_000}})),
     ),
     ("bare",),

@@ -24,6 +24,12 @@ class Setup:
     workers: int = 1
     backend: Mapping[str, object] = field(default_factory=dict)
     """Keys of each backend besides where it is."""
+    file: Mapping[str, object] = field(default_factory=dict)
+    """Keys at the top of the file."""
+    log: str = ""
+    """The sink, of those in ``file``, that payloads are logged to."""
+    environment: tuple[str, ...] = ()
+    """``NAME=value`` each."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,8 @@ class Gateway(Peer):
         return f"{importlib.metadata.version('inference-gateway')} {_python()}"
 
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "gateway", "run", "-c", self.file("gateway.yaml", yaml.safe_dump(self.config()))]
+        file = self.file("gateway.yaml", yaml.safe_dump(self.config()))
+        return ["env", *self.work.setup.environment, sys.executable, "-m", "gateway", "run", "-c", file]
 
     def config(self) -> dict[str, object]:
         """The whole configuration, as YAML holds it."""
@@ -47,7 +48,8 @@ class Gateway(Peer):
                 f"b{number}": {"url": f"http://127.0.0.1:{port}", "model": "iris", **setup.backend}
                 for number, (port, _) in enumerate(work.backends)
             },
-            "graphs": {"iris": graph},
+            "graphs": {"iris": graph | ({"payloadLog": {"sink": setup.log}} if setup.log else {})},
+            **setup.file,
         }
 
 
