@@ -1,0 +1,1 @@
+"""How inference bodies merge and split: the batcher's only knowledge of protocols."""
