@@ -22,6 +22,7 @@ def check_backend(name: str, backend: Backend, report: Report, faults: bool) -> 
     _balance(backend.load_balancer, (*path, "loadBalancer"), report)
     _health(backend, (*path, "healthCheck"), report)
     _hedge(backend.hedge, (*path, "hedge"), report)
+    _batch(backend, (*path, "batch"), report)
     _fault(backend.fault, (*path, "fault"), report, faults)
 
 
@@ -110,6 +111,15 @@ def _hedge(hedge: Hedge | None, path: Path, report: Report) -> None:
             quantile_or_duration(hedge.after)
         except ValueError as error:
             report.conflict((*path, "after"), str(error))
+
+
+def _batch(backend: Backend, path: Path, report: Report) -> None:
+    if backend.batch is None:
+        return
+    if backend.protocol == "raw" and not report.broken((*path[:-1], "protocol")):
+        report.conflict(path, "only a backend with protocol: v1 or v2 is known well enough to merge its requests")
+    for index, name in enumerate(backend.batch.vary_headers):
+        complain(report, (*path, "varyHeaders", index), addresses.bad_header_name(name))
 
 
 def _fault(fault: Fault | None, path: Path, report: Report, enabled: bool) -> None:

@@ -133,6 +133,7 @@ class Forward:
         call.record = request.record
         call.streams = self._streams
         call.trace = request.trace
+        call.apart = request.apart
         return self.inner(call)
 
     def _through(self, headers: Headers) -> Headers:
