@@ -1,7 +1,7 @@
 """What the batcher knows of inference protocols: how requests merge into one call, and how its answer is split.
 
-The rule: nothing is merged that is not understood to the last member, and nothing is sliced that does not add up. Numbers
-are never read and written again: bodies are cut and joined as the text they came as.
+The rule: nothing is merged that is not understood, and nothing is sliced that does not add up. Numbers are never read
+and written again: bodies are cut and joined as the text they came as.
 """
 
 from __future__ import annotations
