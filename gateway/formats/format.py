@@ -17,6 +17,7 @@ Reason = Literal[
     "method",  # not a POST
     "path",  # not a verb that works row by row
     "streaming",  # the answer is wanted as a stream of events
+    "large",  # reading it would keep everybody else waiting
     "encoding",  # a Content-Encoding that cannot be undone
     "malformed",  # not what the protocol says; let the model server complain
     "shape",  # the number of rows is unknown, or the inputs disagree about it

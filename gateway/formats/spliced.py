@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from itertools import accumulate, pairwise
 from typing import Final
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, PayloadTooLarge
 from gateway.graph.document import decoded
 from gateway.message import UNPARSED, Headers, Request, Response, header
 
-from . import text
 from .format import Member, Mismatch, Unmergeable
 
 JSON_LENGTH: Final = b"inference-header-content-length"
 """Where the JSON ends and binary tensors begin (binary tensor data extension)."""
+
+_LARGE: Final = 16 << 20
+"""Bytes of a body, decompressed, that nobody looks into."""
 
 _NOT_MERGED: Final = frozenset((b"content-encoding", JSON_LENGTH))
 _NOT_SHARED: Final = _NOT_MERGED | {b"content-length", b"date", b"etag", b"digest", b"content-digest", b"repr-digest"}
@@ -34,7 +36,7 @@ class Spliced(ABC):
         """What of ``request`` matters for merging. Raises Unmergeable."""
         body = _readable(request)
         try:
-            return self._read(request, text.utf8(body))
+            return self._read(request, body)
         except _UNREADABLE:
             raise Unmergeable("malformed") from None
 
@@ -51,7 +53,7 @@ class Spliced(ABC):
         if len(members) == 1:
             return [answer]
         try:
-            bodies = self._cut(answer, text.utf8(decoded(answer)), members)
+            bodies = self._cut(answer, decoded(answer), members)
         except (*_UNREADABLE, GatewayError) as error:
             raise Mismatch(f"the answer cannot be read: {error}") from None
         return _shares(answer, bodies)
@@ -74,9 +76,9 @@ def circumstances(request: Request) -> Hashable:
     return request.target, header(request.headers, b"content-type"), header(request.headers, b"accept")
 
 
-def spans(members: Iterable[Member]) -> Iterator[tuple[int, int]]:
+def spans(members: Iterable[Member]) -> list[tuple[int, int]]:
     """Where the rows of each member begin and end."""
-    return pairwise(accumulate((member.rows for member in members), initial=0))
+    return list(pairwise(accumulate((member.rows for member in members), initial=0)))
 
 
 def _readable(request: Request) -> bytes:
@@ -87,9 +89,14 @@ def _readable(request: Request) -> bytes:
     if accepted is not None and b"event-stream" in accepted:
         raise Unmergeable("streaming")
     try:
-        return decoded(request)
+        body = decoded(request, _LARGE)
+    except PayloadTooLarge:
+        raise Unmergeable("large") from None
     except GatewayError:
         raise Unmergeable("encoding") from None
+    if len(body) > _LARGE:
+        raise Unmergeable("large")
+    return body
 
 
 def _carry(call: Request, body: Body) -> None:

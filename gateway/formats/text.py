@@ -1,7 +1,7 @@
 """JSON text, taken apart and put together again without reading what is in it.
 
-The rule: every piece is a whole JSON value, byte for byte as it came, so 2^53+1, 1e400 and long decimals survive. What is
-taken apart is checked first: UTF-8, and no bracket or comma that is not the grammar's (RFC 8259). All raise ValueError.
+The rule: every piece is a whole JSON value, byte for byte as it came, so 2^53+1, 1e400 and long decimals survive. What
+is taken apart is checked first: no bracket or comma that is not the grammar's (RFC 8259). All raise ValueError.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from msgspec import Raw
 
 Members = dict[str, Raw]
 """An object, its values unread. Of members with the same name the last one counts."""
+
+DEPTH: Final = 8
+"""How deep it is looked into what is nested, since every level is read once more."""
 
 _SPACE: Final = b" \t\r\n"
 _EMPTY: Final = re.compile(rb"\[[ \t\r\n]*\]")
@@ -65,33 +68,49 @@ def flat(text: Raw) -> bool:
     return plain.find(b"[", 1) < 0 and b"{" not in plain
 
 
-def leaves(text: Raw) -> int:
-    """The number of values in an array that are not arrays, at any depth."""
+def leaves(text: Raw, depth: int = DEPTH) -> int:
+    """The number of values in an array that are not arrays, down to ``depth``."""
     plain = bytes(text)
-    if b'"' in plain or b"{" in plain or _EMPTY.search(plain):
-        return sum(leaves(element) if kind(element) == "array" else 1 for element in elements(text))
-    return plain.count(b",") + 1  # an array of n elements has n - 1 commas, whatever its depth
+    if not (b'"' in plain or b"{" in plain or _EMPTY.search(plain)):
+        return plain.count(b",") + 1  # an array of n elements has n - 1 commas, whatever its depth
+    if not depth:
+        raise ValueError("nested too deeply")
+    return sum(leaves(element, depth - 1) if kind(element) == "array" else 1 for element in elements(text))
 
 
-def rows(text: Raw) -> tuple[int, object]:
+def length(text: Raw) -> int:
+    """The number of elements of an array."""
+    return leaves(text) if flat(text) else len(elements(text))
+
+
+def nested(text: Raw) -> bool:
+    """Whether the first element of an array is an array."""
+    return run(text).lstrip(_SPACE)[:1] == b"["
+
+
+def rows(text: Raw, depth: int = DEPTH) -> tuple[int, object]:
     """The number of elements of an array, and the outline of the first."""
     if flat(text):
         return leaves(text), _kind(run(text).lstrip(_SPACE)[:1])
     inner = elements(text)
-    return len(inner), outline(inner[0])
+    return len(inner), outline(inner[0], depth - 1)
 
 
-def outline(value: Raw) -> object:
+def outline(value: Raw, depth: int = DEPTH) -> object:
     """The shape of a value as far as its first elements tell: what model servers want the rows of a call to share."""
     sort = kind(value)
-    if sort == "object":
-        return frozenset((name, outline(inner)) for name, inner in members(value).items())
-    return rows(value) if sort == "array" else sort
+    if sort not in ("object", "array") or not depth:
+        return sort
+    if sort == "array":
+        return rows(value, depth)
+    return frozenset((name, outline(inner, depth - 1)) for name, inner in members(value).items())
 
 
-def has_array(value: Raw, count: int) -> bool:
+def has_array(value: Raw, count: int, depth: int = DEPTH) -> bool:
     """Whether it is an array of ``count`` elements, or an object with such an array in it."""
     sort = kind(value)
-    if sort == "object":
-        return any(has_array(inner, count) for inner in members(value).values())
-    return sort == "array" and rows(value)[0] == count
+    if sort != "object":
+        return sort == "array" and length(value) == count
+    if not depth:
+        raise ValueError("nested too deeply")
+    return any(has_array(inner, count, depth - 1) for inner in members(value).values())
