@@ -1,7 +1,7 @@
 """What the batcher knows of inference protocols: how requests merge into one call, and how its answer is split.
 
-The rule: nothing is merged that is not understood to the last member, and nothing is sliced that does not add up. Numbers
-are never read and written again: bodies are cut and joined as the text they came as.
+The rule: nothing is merged that is not understood, and nothing is sliced that does not add up. Numbers are never read
+and written again: bodies are cut and joined as the text they came as.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ Reason = Literal[
     "method",  # not a POST
     "path",  # not a verb that works row by row
     "streaming",  # the answer is wanted as a stream of events
+    "large",  # reading it would keep everybody else waiting
     "encoding",  # a Content-Encoding that cannot be undone
     "malformed",  # not what the protocol says; let the model server complain
     "shape",  # the number of rows is unknown, or the inputs disagree about it
