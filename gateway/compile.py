@@ -178,12 +178,13 @@ class _Compiler:
 
     def _batch(self, name: str, backend: Backend) -> Layer | None:
         """What makes one call of several. Outside ``_again``: a batch is retried as one."""
-        policy, format = backend.batch, format_of(backend.protocol)
-        if policy is None or format is None:
+        policy = backend.batch
+        if policy is None:
             return None
         if name not in self._batchers:
             counted = Counted(self._registry, name, self._workers)
             self._batchers[name] = Batcher(name, policy, counted, RequestIds(), self._workers)
+        format = format_of(backend.protocol, policy.rows_path, policy.predictions_path)
         return batch(self._batchers[name], format, policy.max_batch_size)
 
     def _again(self, name: str, backend: Backend, kserve: bool) -> tuple[Layer | None, ...]:

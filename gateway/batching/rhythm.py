@@ -31,15 +31,16 @@ _PAUSE = 1.0
 class Rhythm:
     """Of the requests of one key. Times are seconds of a clock that never goes back."""
 
-    __slots__ = ("_came", "_gap", "_last", "_since", "_until", "bursts", "rows")
+    __slots__ = ("_came", "_gap", "_gaps", "_last", "_since", "_until", "bursts", "rows")
 
     def __init__(self) -> None:
         self.rows = 1.0
         """Rows outstanding when one arrives, itself included: moving average."""
         self.bursts = 1.0
         """Requests that come right after a batch, as a multiple of those at random: moving average."""
-        self._gap = _PAUSE
-        self._last = -inf
+        self._gap = 0.0
+        self._gaps = 0
+        self._last: float | None = None
         self._came = 0
         self._since = self._until = -inf
 
@@ -48,7 +49,9 @@ class Rhythm:
 
     def arrived(self, now: float, outstanding: int) -> None:
         """A request came; ``outstanding``: rows that wait or are under way, its own included."""
-        self._gap += _OF_GAPS * (min(now - self._last, _PAUSE) - self._gap)
+        if self._last is not None:
+            self._gaps += 1
+            self._gap += max(_OF_GAPS, 1 / self._gaps) * (min(now - self._last, _PAUSE) - self._gap)
         self._last = now
         self.rows += _OF_ROWS * (outstanding - self.rows)
         if now <= self._until:

@@ -51,3 +51,11 @@ class Batch(Mapping, frozen=True, kw_only=True):
             "where the client is."
         ),
     ] = ("authorization", "cookie", "x-api-key")
+    rows_path: Annotated[
+        str | None,
+        Meta(
+            description="Where a body has its rows, if not where the protocol says, as `data.ndarray`; goes with "
+            "`predictionsPath`. A backend with `protocol: raw` needs both."
+        ),
+    ] = None
+    predictions_path: Annotated[str | None, Meta(description="Where an answer has one result for each row.")] = None

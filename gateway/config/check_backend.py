@@ -114,12 +114,18 @@ def _hedge(hedge: Hedge | None, path: Path, report: Report) -> None:
 
 
 def _batch(backend: Backend, path: Path, report: Report) -> None:
-    if backend.batch is None:
+    batch = backend.batch
+    if batch is None:
         return
-    if backend.protocol == "raw" and not report.broken((*path[:-1], "protocol")):
-        report.conflict(path, "only a backend with protocol: v1 or v2 is known well enough to merge its requests")
-    for index, name in enumerate(backend.batch.vary_headers):
+    from ..formats import format_of  # here, for a fast start of files that batch nothing
+
+    for index, name in enumerate(batch.vary_headers):
         complain(report, (*path, "varyHeaders", index), addresses.bad_header_name(name))
+    if not report.broken((*path[:-1], "protocol")):
+        try:
+            format_of(backend.protocol, batch.rows_path, batch.predictions_path)
+        except ValueError as error:
+            report.conflict(path, str(error))
 
 
 def _fault(fault: Fault | None, path: Path, report: Report, enabled: bool) -> None:
