@@ -17,7 +17,6 @@ from .api.v1 import V1
 from .api.v2 import V2
 from .app import App
 from .batching.batcher import Batcher
-from .batching.metrics import Counted
 from .compile_graph import Built, compile_graph
 from .config import schema
 from .config.backend import Backend, LoadBalancer, Retry
@@ -29,7 +28,7 @@ from .http.origin import AS_IT_IS, Origin, split
 from .layers.access import Upstream, access, route
 from .layers.admit import Allowance, admit
 from .layers.affinity import affinity
-from .layers.batch import apart, batch
+from .layers.batch import apart, batch, batcher
 from .layers.budget import Budget
 from .layers.deadline import deadline
 from .layers.fault import fault
@@ -40,7 +39,7 @@ from .layers.intime import in_time
 from .layers.observe import observe_backend, observe_graph, observe_step
 from .layers.payload import payload
 from .layers.quantile import Latency
-from .layers.recover import Recover, RequestIds
+from .layers.recover import Recover
 from .layers.retry import retry, retry_budget
 from .layers.trace import trace, trace_node, withhold
 from .leases import Lease, Leases
@@ -182,8 +181,7 @@ class _Compiler:
         if policy is None:
             return None
         if name not in self._batchers:
-            counted = Counted(self._registry, name, self._workers)
-            self._batchers[name] = Batcher(name, policy, counted, RequestIds(), self._workers)
+            self._batchers[name] = batcher(self._registry, name, policy, self._workers)
         format = format_of(backend.protocol, policy.rows_path, policy.predictions_path)
         return batch(self._batchers[name], format, policy.max_batch_size)
 

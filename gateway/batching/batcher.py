@@ -16,41 +16,45 @@ from typing import TYPE_CHECKING
 from gateway.config.batch import Batch as Policy
 from gateway.errors import DeadlineExceeded, GatewayError, InternalError, QueueTooLong, UpstreamTimeout
 from gateway.formats.format import Format, Member, Mismatch, Unmergeable
-from gateway.layers.attempt import attempt
 from gateway.message import Request, Response
 from gateway.service import Service, spawn
-from gateway.stream import Stream
 
 from .blame import can_be_a_row, parts
+from .call import ended, send
 from .cost import Cost
 from .deadlines import Deadlines
 from .lane import Batch, Case, Entry, Lane, Part
-from .merged import merged
 from .metrics import Counted
 from .queue import IDLE, Queue
 
 if TYPE_CHECKING:
-    from gateway.telemetry.tracing.span import Span
+    pass
 
 SICK = 1.0
 """Seconds without batching after a batch of which every request failed alone, too: more calls do not help then."""
 
-_STALE = 0.001
-"""Seconds of waiting after which a backend is told anew how much time is left."""
-
 
 class Batcher:
-    """All batches of one backend, in one worker. ``new_id`` makes request ids."""
+    """All batches of one backend, in one worker.
+
+    ``new_id`` makes request ids. ``clock``: the loop's time, but finer than the milliseconds that it may come in.
+    """
 
     def __init__(
-        self, backend: str, policy: Policy, counted: Counted, new_id: Callable[[], bytes], workers: int = 1
+        self,
+        backend: str,
+        policy: Policy,
+        counted: Counted,
+        new_id: Callable[[], bytes],
+        clock: Callable[[], float],
+        workers: int = 1,
     ) -> None:
         self._backend = backend
         self._policy = policy
         self._counted = counted
         self._new_id = new_id
         self._loop = asyncio.get_running_loop()
-        self._clock = self._loop.time
+        self._clock = clock
         self._cost = Cost()
         part = -(-policy.max_concurrent_batches // workers), -(-policy.max_queue // workers)
         self._queue = Queue(policy, self._cost, *part)
@@ -135,7 +139,7 @@ class Batcher:
 
     async def _run(self, batch: Batch) -> None:
         try:
-            answer = await self._call(batch)
+            answer = await send(batch, self._new_id)
             self._learn(batch, answer)
             self._deliver(batch, answer)
         except (Mismatch, Unmergeable):
@@ -144,20 +148,7 @@ class Batcher:
             self._fail(batch, error)
         else:
             if answer.stream is not None:
-                await _end(answer.stream)  # the model server is at work on it until then
-
-    async def _call(self, batch: Batch) -> Response:
-        members = [entry.member for entry in batch.entries]
-        if len(members) == 1:
-            return await batch.lane.call(self._alone(batch.entries[0], batch.started))
-        call = merged(batch.lane.format, members, self._new_id, batch.started)
-        if call.trace is None:
-            return await batch.lane.call(call)
-        return await _traced(batch.lane.call, call, call.trace)
-
-    def _alone(self, entry: Entry, now: float) -> Request:
-        request = entry.member.request
-        return request if now - entry.since < _STALE else attempt(request, 1, now, request.deadline)
+                await ended(answer.stream)  # the model server is at work on it until then
 
     def _learn(self, batch: Batch, answer: Response) -> None:
         if answer.ok and answer.stream is None:
@@ -278,26 +269,3 @@ class Batcher:
         self._counted.keys.add(len(self._queue.lanes) - known)
         if self._queue.lanes:
             self._collect()
-
-
-async def _traced(call: Service, request: Request, span: Span) -> Response:
-    try:
-        answer = await call(request)
-        span.answered(answer.status, 500)
-        return answer
-    except BaseException as error:
-        span.failed(error, 500)
-        raise
-    finally:
-        span.finish()
-
-
-async def _end(stream: Stream) -> None:
-    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def ended(_: object) -> None:
-        if not over.done():
-            over.set_result(None)
-
-    stream.when_ended(ended)
-    await over

@@ -117,12 +117,20 @@ class Lane:
         return together, rows, first.part is not None or rows >= most
 
     def again(self, parts: Iterable[list[Entry]], case: Case) -> None:
-        """Send these once more, each part by itself and before all others."""
-        for entries in reversed([[entry for entry in entries if not entry.gone] for entries in parts]):
+        """Send these once more, each part by itself: after the parts that wait already, before everybody else.
+
+        So one bad row does not make many failures in a row, for which its endpoint might be left out.
+        """
+        first, others = [], []
+        for entry in self.waiting:
+            (others if entry.part is None else first).append(entry)
+        for entries in parts:
             part = Part(case)
-            for entry in reversed(entries):
-                entry.part, entry.batch = part, None
-                self.waiting.appendleft(entry)
+            for entry in entries:
+                if not entry.gone:
+                    entry.part, entry.batch = part, None
+                    first.append(entry)
+        self.waiting = deque(first + others)
 
     def rest(self, until: float) -> None:
         """Merge nothing for a while."""

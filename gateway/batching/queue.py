@@ -27,7 +27,7 @@ IDLE: Final = 60.0
 _MARGIN = 0.002
 """Seconds to spare for a request that is sent because its deadline is near."""
 
-_INSTANT = 1e-6
+_INSTANT = 0.0005
 """Seconds; a timer may ring that much early."""
 
 

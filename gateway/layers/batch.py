@@ -8,10 +8,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable
 
 from gateway.batching.batcher import Batcher
+from gateway.batching.clock import fine_clock
 from gateway.batching.merged import alike
+from gateway.batching.metrics import Counted
+from gateway.config import batch as config
 from gateway.formats.format import Format, Unmergeable
 from gateway.message import Request, Response
 from gateway.service import Layer, Service
+from gateway.telemetry.metrics import Registry
+
+from .recover import RequestIds
 
 
 class Batch:
@@ -49,6 +55,11 @@ class Apart:
         names = self._names
         request.apart = tuple([field for field in request.headers if field[0] in names])
         return self.inner(request)
+
+
+def batcher(registry: Registry, backend: str, policy: config.Batch, workers: int) -> Batcher:
+    """The batches of one backend in one of ``workers`` processes: share it among all stacks that call the backend."""
+    return Batcher(backend, policy, Counted(registry, backend, workers), RequestIds(), fine_clock(), workers)
 
 
 def batch(batcher: Batcher, format: Format, most: int) -> Layer:

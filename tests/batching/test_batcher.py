@@ -44,7 +44,7 @@ class Batched:
     def __init__(self, service: Service, workers: int = 1, **policy: Any) -> None:
         self.registry = Registry.private()
         asked = Policy(**policy)
-        self.batcher = Batcher("b", asked, Counted(self.registry, "b", workers), lambda: b"new-id", workers)
+        self.batcher = Batcher("b", asked, Counted(self.registry, "b", workers), lambda: b"new-id", now, workers)
         self.service = apart(asked.vary_headers)(batch(self.batcher, Toy(), asked.max_batch_size)(service))
 
     def __call__(self, request: Request) -> asyncio.Task[Response]:
@@ -270,6 +270,19 @@ def test_a_bad_row_is_its_owners_trouble_only(isolation: str, bad: int) -> None:
         assert batched.quiet()
 
     scenario()
+
+
+@virtual
+async def test_a_bad_row_does_not_make_a_row_of_failures() -> None:
+    ends = []
+
+    def noted(values: list[Any]) -> Response:
+        ends.append("bad" in values)
+        return negative(values)
+
+    batched = Batched(Model(0.01, answer=noted))
+    await asyncio.gather(*(batched(rows("bad" if n == 0 else n)) for n in range(32)))
+    assert "bad bad bad" not in " ".join("bad" if bad else "good" for bad in ends)
 
 
 @virtual

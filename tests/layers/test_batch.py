@@ -13,11 +13,14 @@ from tests.support.service import MockService
 from tests.support.toy import Model, Toy, rows
 
 
+def batcher(registry: Registry) -> Batcher:
+    return Batcher("b", Policy(), Counted(registry, "b"), lambda: b"id", asyncio.get_running_loop().time)
+
+
 @virtual
 async def test_what_can_share_a_call_goes_to_the_batcher() -> None:
     model = Model()
-    batcher = Batcher("b", Policy(), Counted(Registry.private(), "b"), lambda: b"id")
-    layer = batch(batcher, Toy(), 32)(model)
+    layer = batch(batcher(Registry.private()), Toy(), 32)(model)
     answers = await asyncio.gather(layer(rows(1)), layer(rows(2)))
     assert [answer.body for answer in answers] == [b"[-1]", b"[-2]"]
     assert model.sizes == [2]
@@ -28,7 +31,7 @@ async def test_what_can_share_a_call_goes_to_the_batcher() -> None:
 async def test_the_rest_goes_on_as_it_came_and_is_counted() -> None:
     registry = Registry.private()
     service = MockService(futures=True).answers().answers()
-    layer = batch(Batcher("b", Policy(), Counted(registry, "b"), lambda: b"id"), Toy(), 2)(service)
+    layer = batch(batcher(registry), Toy(), 2)(service)
     broken, large = rows(), rows(1, 2, 3)
     broken.body = b"{"
     await layer(broken)

@@ -3,7 +3,6 @@ from pathlib import Path
 
 from gateway.telemetry.names import BUCKETS, METRICS
 
-
 COUNTED = ("gateway_batch_size", "gateway_batch_requests")
 """Histograms of numbers, not of times."""
 
