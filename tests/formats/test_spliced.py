@@ -45,10 +45,11 @@ def test_no_call_of_several_streams() -> None:
     assert not merged(FORMAT, request, request)[0].streams
 
 
-def test_compressed_and_plain_requests_share_a_plain_call() -> None:
-    coded: Headers = [*JSON, (b"content-encoding", b"gzip")]
-    call, _ = merged(FORMAT, post(gzip.compress(BODY), headers=coded), post(BODY))
+def test_compressed_requests_share_a_plain_call() -> None:
+    request = post(gzip.compress(BODY), headers=[*JSON, (b"content-encoding", b"gzip")])
+    call, members = merged(FORMAT, request, request)
     assert (call.headers, call.body) == (JSON, b'{"instances":[1,1]}')
+    assert members[0].key != FORMAT.member(post(BODY)).key
 
 
 def test_a_compressed_answer_is_split_plain() -> None:
