@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 from typing import Final
 
 from gateway.errors import GatewayError, PayloadTooLarge
 from gateway.graph.document import decoded
-from gateway.message import UNPARSED, Headers, Request, Response, header
+from gateway.message import UNPARSED, Headers, Request, Response
 
 from .format import Member, Mismatch, Unmergeable
 
@@ -18,6 +18,9 @@ JSON_LENGTH: Final = b"inference-header-content-length"
 
 _LARGE: Final = 16 << 20
 """Bytes of a body, decompressed, that nobody looks into."""
+
+_TELLING: Final = frozenset((b"content-type", b"content-encoding", b"accept"))
+"""What was sent and what is wanted: part of the key, whatever the format."""
 
 _NOT_MERGED: Final = frozenset((b"content-encoding", JSON_LENGTH))
 _NOT_SHARED: Final = _NOT_MERGED | {b"content-length", b"date", b"etag", b"digest", b"content-digest", b"repr-digest"}
@@ -34,11 +37,14 @@ class Spliced(ABC):
 
     def member(self, request: Request, /) -> Member:
         """What of ``request`` matters for merging. Raises Unmergeable."""
-        body = _readable(request)
+        said = [field for field in request.headers if field[0] in _TELLING]
+        body = _readable(request, said)
         try:
-            return self._read(request, body)
+            member = self._read(request, body)
         except _UNREADABLE:
             raise Unmergeable("malformed") from None
+        member.key = (request.target, tuple(said), member.key)
+        return member
 
     def merge(self, members: Sequence[Member], /) -> Request:
         """One call for all ``members``."""
@@ -60,7 +66,7 @@ class Spliced(ABC):
 
     @abstractmethod
     def _read(self, request: Request, body: bytes) -> Member:
-        """The request understood; ValueError and KeyError where it is not what the protocol says."""
+        """The request, with the key of its body; ValueError and KeyError where it is not what the protocol says."""
 
     @abstractmethod
     def _merged(self, members: Sequence[Member]) -> Body:
@@ -71,32 +77,33 @@ class Spliced(ABC):
         """The body for each member; ValueError and KeyError where the answer is not what the protocol says."""
 
 
-def circumstances(request: Request) -> Hashable:
-    """What beside the body makes calls different: the target, what was sent, what is wanted."""
-    return request.target, header(request.headers, b"content-type"), header(request.headers, b"accept")
-
-
 def spans(members: Iterable[Member]) -> list[tuple[int, int]]:
     """Where the rows of each member begin and end."""
     return list(pairwise(accumulate((member.rows for member in members), initial=0)))
 
 
-def _readable(request: Request) -> bytes:
+def _readable(request: Request, said: Headers) -> bytes:
     """The body without its content coding."""
     if request.method != b"POST":
         raise Unmergeable("method")
-    accepted = header(request.headers, b"accept")
-    if accepted is not None and b"event-stream" in accepted:
-        raise Unmergeable("streaming")
+    body = request.body
+    for name, value in said:
+        if name == b"accept" and b"event-stream" in value:
+            raise Unmergeable("streaming")
+        if name == b"content-encoding":
+            body = _decoded(request)
+    if len(body) > _LARGE:
+        raise Unmergeable("large")
+    return body
+
+
+def _decoded(request: Request) -> bytes:
     try:
-        body = decoded(request, _LARGE)
+        return decoded(request, _LARGE)
     except PayloadTooLarge:
         raise Unmergeable("large") from None
     except GatewayError:
         raise Unmergeable("encoding") from None
-    if len(body) > _LARGE:
-        raise Unmergeable("large")
-    return body
 
 
 def _carry(call: Request, body: Body) -> None:

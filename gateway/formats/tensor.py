@@ -59,6 +59,8 @@ class Tensor(msgspec.Struct, eq=False):
             blobs.cut(self.datatype, memoryview(self.blob), (count,))
             return
         data = self.members["data"]
+        if text.kind(data) != "array":
+            raise ValueError("the data are not an array")
         outer, leaves = text.length(data), text.leaves(data, _MAX_RANK)
         if leaves != count or outer != (self.shape[0] if self.nested else count):
             raise ValueError(f"{leaves} elements where {count} are due")

@@ -16,12 +16,14 @@ from msgspec import Raw
 Members = dict[str, Raw]
 """An object, its values unread. Of members with the same name the last one counts."""
 
+Text = bytes | Raw
+
 DEPTH: Final = 8
 """How deep it is looked into what is nested, since every level is read once more."""
 
 _SPACE: Final = b" \t\r\n"
 _EMPTY: Final = re.compile(rb"\[[ \t\r\n]*\]")
-_KINDS: Final = {b"[": "array", b"{": "object", b'"': "string", b"t": "boolean", b"f": "boolean", b"n": "null"}
+_KINDS: Final = dict(zip(b'[{"tfn', ("array", "object", "string", "boolean", "boolean", "null"), strict=True))
 
 whole = msgspec.json.Decoder(Raw).decode
 """Any value, without the white space around it."""
@@ -43,56 +45,56 @@ def utf8(body: bytes) -> bytes:
     return body
 
 
-def array(pieces: Iterable[bytes | Raw]) -> Raw:
+def array(pieces: Iterable[Text]) -> Raw:
     """An array of these elements, or runs of elements."""
     return Raw(b"[%b]" % b",".join(pieces))
 
 
-def run(text: Raw) -> bytes:
+def run(text: Text) -> bytes:
     """The elements of an array as they stand between its brackets; only white space if there are none."""
     return bytes(text)[1:-1]
 
 
-def kind(value: Raw) -> str:
+def kind(value: Text) -> str:
     """What sort of value it is: ``array``, ``object``, ``string``, ``boolean``, ``null`` or ``number``."""
-    return _kind(bytes(memoryview(value)[:1]))
+    return _KINDS.get(memoryview(value)[0], "number")
 
 
-def _kind(first: bytes) -> str:
-    return _KINDS.get(first, "number")
+def nested(text: Text) -> bool:
+    """Whether the first element of an array is an array."""
+    return run(text).lstrip(_SPACE)[:1] == b"["
 
 
-def flat(text: Raw) -> bool:
-    """Whether an array surely holds scalars only; a string with a bracket in it makes that unsure."""
+def length(text: Text) -> int:
+    """The number of elements of an array."""
     plain = bytes(text)
-    return plain.find(b"[", 1) < 0 and b"{" not in plain
+    if b'"' in plain or not _flat(plain):
+        return len(elements(plain))
+    return plain.count(b",") + 1 if run(plain).strip(_SPACE) else 0
 
 
-def leaves(text: Raw, depth: int = DEPTH) -> int:
+def leaves(text: Text, depth: int = DEPTH) -> int:
     """The number of values in an array that are not arrays, down to ``depth``."""
     plain = bytes(text)
     if not (b'"' in plain or b"{" in plain or _EMPTY.search(plain)):
         return plain.count(b",") + 1  # an array of n elements has n - 1 commas, whatever its depth
     if not depth:
         raise ValueError("nested too deeply")
-    return sum(leaves(element, depth - 1) if kind(element) == "array" else 1 for element in elements(text))
+    return sum(leaves(element, depth - 1) if kind(element) == "array" else 1 for element in elements(plain))
 
 
-def length(text: Raw) -> int:
-    """The number of elements of an array."""
-    return leaves(text) if flat(text) else len(elements(text))
+def _flat(plain: bytes) -> bool:
+    """Whether an array surely has no arrays and objects in it; a string with a bracket in it makes that unsure."""
+    return plain.find(b"[", 1) < 0 and b"{" not in plain
 
 
-def nested(text: Raw) -> bool:
-    """Whether the first element of an array is an array."""
-    return run(text).lstrip(_SPACE)[:1] == b"["
-
-
-def rows(text: Raw, depth: int = DEPTH) -> tuple[int, object]:
+def rows(text: Text, depth: int = DEPTH) -> tuple[int, object]:
     """The number of elements of an array, and the outline of the first."""
-    if flat(text):
-        return leaves(text), _kind(run(text).lstrip(_SPACE)[:1])
-    inner = elements(text)
+    plain = bytes(text)
+    if _flat(plain):
+        inside = run(plain).lstrip(_SPACE)
+        return length(plain), kind(inside) if inside else "nothing"
+    inner = elements(plain)
     return len(inner), outline(inner[0], depth - 1)
 
 

@@ -18,7 +18,7 @@ from gateway.message import Headers, Request, Response, header
 from . import blobs, text
 from .format import Member, Mismatch, Unmergeable
 from .path import check_others
-from .spliced import JSON_LENGTH, Body, Spliced, circumstances
+from .spliced import JSON_LENGTH, Body, Spliced
 from .tensor import Tensor, cut, joined, parameters, tensors
 
 _PER_REQUEST: Final = frozenset(("id", "inputs"))
@@ -49,7 +49,7 @@ class V2(Spliced):
         _check_call(top)
         call = Call(top, tensors(top["inputs"], tail), end is not None)
         rows = _rows(call.inputs)
-        return Member(request, rows, (circumstances(request), _key(call)), call)
+        return Member(request, rows, _key(call), call)
 
     def _merged(self, members: Sequence[Member]) -> Body:
         calls: list[Call] = [member.parsed for member in members]
