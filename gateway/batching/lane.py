@@ -121,7 +121,8 @@ class Lane:
 
         So one bad row does not make many failures in a row, for which its endpoint might be left out.
         """
-        first, others = [], []
+        first: list[Entry] = []
+        others: list[Entry] = []
         for entry in self.waiting:
             (others if entry.part is None else first).append(entry)
         for entries in parts:
