@@ -73,14 +73,21 @@ class Batcher:
         Raises UpstreamOverflow or QueueTooLong at once.
         """
         now = self._clock()
-        known = len(self._queue.lanes)
-        lane = self._queue.lane(key, call, format, now)
-        self._counted.keys.add(len(self._queue.lanes) - known)
-        if lane is None or now < lane.rest_until:
-            return self.bypass("keys" if lane is None else "mismatch", member.request, call)
+        lane = self._queue.lanes.get(key) or self._open(key, call, format, now)
+        if lane is None:
+            return self.bypass("keys", member.request, call)
+        lane.used = now
+        if now < lane.rest_until:
+            return self.bypass("resting", member.request, call)
         entry = Entry(lane, member, self._loop.create_future(), now)
         self._join(entry, now)
         return entry.answer
+
+    def _open(self, key: Hashable, call: Service, format: Format, now: float) -> Lane | None:
+        known = len(self._queue.lanes)
+        lane = self._queue.open(key, call, format, now)
+        self._counted.keys.add(len(self._queue.lanes) - known)
+        return lane
 
     def bypass(self, reason: str, request: Request, call: Service) -> Awaitable[Response]:
         """Send it as it came, at once."""

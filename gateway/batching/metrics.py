@@ -11,9 +11,9 @@ from gateway.telemetry.names import BUCKETS
 SIZES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
 """Rows or requests."""
 
-BYPASSED: Final = (*REASONS, "rows", "keys", "mismatch")
-"""Why a request was sent alone: it cannot be merged; it has too many rows; there are too many keys; or the answers to
-its like cannot be taken apart."""
+BYPASSED: Final = (*REASONS, "rows", "keys", "resting")
+"""Why a request was sent alone: it cannot be merged; it has too many rows; there are too many keys; or nothing of its
+kind is merged for a while."""
 
 DROPPED: Final = ("full", "late", "deadline", "cancelled")
 

@@ -57,14 +57,11 @@ class Queue:
         """Batches under way."""
         return len(self._ends)
 
-    def lane(self, key: Hashable, call: Service, format: Format, now: float) -> Lane | None:
-        """The lane of ``key``; None if there are too many."""
-        lane = self.lanes.get(key)
-        if lane is None:
-            if len(self.lanes) >= KEYS and not self._room():
-                return None
-            lane = self.lanes[key] = Lane(call, format, now)
-        lane.used = now
+    def open(self, key: Hashable, call: Service, format: Format, now: float) -> Lane | None:
+        """The lane of a ``key`` that is new; None if there are too many."""
+        if len(self.lanes) >= KEYS and not self._room():
+            return None
+        lane = self.lanes[key] = Lane(call, format, now)
         return lane
 
     def _room(self) -> bool:
@@ -86,7 +83,7 @@ class Queue:
         """Wait for a place in a batch. Raises UpstreamOverflow, or QueueTooLong if it would come too late."""
         if self.waiting >= self._capacity:
             raise UpstreamOverflow(f"{self.waiting} requests are waiting to be batched already", retry_after=1)
-        if self.waiting or self.running >= self._slots:
+        if entry.deadline < now + self._longest(entry) and (self.waiting or self.running >= self._slots):
             self._check(entry, now)
         lane, rows = entry.lane, entry.member.rows
         self.waiting += 1
@@ -95,6 +92,11 @@ class Queue:
         lane.rows += rows
         lane.waiting.append(entry)
         lane.rhythm.arrived(now, lane.rows)
+
+    def _longest(self, entry: Entry) -> float:
+        """Seconds, at the very most, until its call would end: for most requests this tells enough."""
+        calls, rows = self.waiting + self.running + 1, self._rows + entry.member.rows
+        return calls * self._cost.fixed + (rows + self.running * self._policy.max_batch_size) * self._cost.per_row
 
     def _check(self, entry: Entry, now: float) -> None:
         wait = self._wait(now)

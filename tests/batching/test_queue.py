@@ -29,7 +29,7 @@ class Line:
         self.queue = Queue(Policy(**policy), self.cost, slots, capacity)
 
     def lane(self, key: str, now: float = 0.0) -> Lane:
-        lane = self.queue.lane(key, MODEL, TOY, now)
+        lane = self.queue.lanes.get(key) or self.queue.open(key, MODEL, TOY, now)
         assert lane is not None
         return lane
 
@@ -176,12 +176,12 @@ def test_keys_are_bounded_and_those_in_use_stay() -> None:
     line = Line(capacity=KEYS)
     for n in range(KEYS):
         line.join(str(n))
-    assert line.queue.lane("one more", MODEL, TOY, 0.0) is None
+    assert line.queue.open("one more", MODEL, TOY, 0.0) is None
     taken = line.queue.take(0.0)
     assert taken is not None
-    assert line.queue.lane("one more", MODEL, TOY, 0.0) is None
+    assert line.queue.open("one more", MODEL, TOY, 0.0) is None
     line.end(taken, 1.0)
-    assert line.queue.lane("one more", MODEL, TOY, 0.0) is not None
+    assert line.queue.open("one more", MODEL, TOY, 0.0) is not None
     assert "0" not in line.queue.lanes
     assert len(line.queue.lanes) == KEYS
 
