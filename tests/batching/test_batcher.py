@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.batching.batcher import SICK, Batcher
-from gateway.batching.lane import LEAST_REST
+from gateway.batching.lane import LEAST_REST, Batch, Entry
 from gateway.batching.metrics import Counted
 from gateway.batching.queue import IDLE, KEYS
 from gateway.config.batch import Batch as Policy
@@ -573,6 +574,32 @@ async def test_time_is_told_anew_after_a_wait() -> None:
     request.stamp = b"x-request-timeout-ms: 10000\r\n"
     await ends(first, batched(request))
     assert fields(model.requests[1]) == [(b"x-request-timeout-ms", b"9500")]
+
+
+def test_nothing_is_left_for_the_garbage_collector() -> None:
+    async def lost(request: Request) -> Response:
+        raise UpstreamReset("gone")
+
+    async def scenario() -> None:
+        model = Model(0.1)
+        batched = Batched(model)
+        await ends(batched(rows(0)), *(batched(rows(n)) for n in (1, "bad", 3)))
+        batched.service = batch(batched.batcher, Toy(), 32)(lost)
+        await ends(batched(rows(1)), batched(rows(2)))
+        batched.service = batch(batched.batcher, Toy(), 32)(model)
+        late = batched(rows(1, deadline=now() + 0.05)), batched(rows(2))
+        await asyncio.sleep(0.01)
+        late[1].cancel()
+        await ends(*late)
+        await asyncio.sleep(1.0)
+
+    gc.collect()
+    gc.disable()
+    try:
+        run(scenario())
+        assert not [found for found in gc.get_objects() if isinstance(found, Entry | Batch)]
+    finally:
+        gc.enable()
 
 
 # Waiting for more.
