@@ -48,7 +48,7 @@ class Laid(Spliced):
 
     def _read(self, request: Request, body: bytes) -> Member:
         content = self._content(request, body)
-        return Member(request, content.rows, (content.layout, content.key), content)
+        return Member(request, content.rows, content.key, content)
 
     def _merged(self, members: Sequence[Member]) -> Body:
         contents: list[Content] = [member.parsed for member in members]

@@ -36,8 +36,10 @@ def ascend(levels: Levels, path: Path, value: object) -> bytes:
 def others(levels: Levels, path: Path) -> Hashable:
     """All that stands beside the value at the end of ``path``, to be compared."""
     return tuple(
-        frozenset((name, bytes(value)) for name, value in level.items() if name != step)
-        for level, step in zip(levels, path, strict=True)
+        [
+            frozenset([(name, text.compared(value)) for name, value in level.items() if name != step])
+            for level, step in zip(levels, path, strict=True)
+        ]
     )
 
 

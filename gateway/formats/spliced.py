@@ -16,8 +16,8 @@ from .format import Member, Mismatch, Unmergeable
 JSON_LENGTH: Final = b"inference-header-content-length"
 """Where the JSON ends and binary tensors begin (binary tensor data extension)."""
 
-_LARGE: Final = 16 << 20
-"""Bytes of a body, decompressed, that nobody looks into."""
+_LARGE: Final = 4 << 20
+"""A body of more bytes, decompressed, gains little from company, and reading it would keep the others waiting."""
 
 _TELLING: Final = frozenset((b"content-type", b"content-encoding", b"accept"))
 """What was sent and what is wanted: part of the key, whatever the format."""
@@ -88,7 +88,7 @@ def _readable(request: Request, said: Headers) -> bytes:
         raise Unmergeable("method")
     body = request.body
     for name, value in said:
-        if name == b"accept" and b"event-stream" in value:
+        if name == b"accept" and b"event-stream" in value.lower():
             raise Unmergeable("streaming")
         if name == b"content-encoding":
             body = _decoded(request)
@@ -110,7 +110,7 @@ def _carry(call: Request, body: Body) -> None:
     call.body, length = body
     call.document = UNPARSED
     call.streams = False
-    if length is not None or any(name in _NOT_MERGED for name, _ in call.headers):
+    if any(name in _NOT_MERGED for name, _ in call.headers):
         call.headers = _described(call.headers, _NOT_MERGED, length)
 
 

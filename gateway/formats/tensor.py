@@ -48,8 +48,10 @@ class Tensor(msgspec.Struct, eq=False):
     @property
     def key(self) -> Hashable:
         """What tensors have in common whose rows can stand in one."""
-        fixed = frozenset((name, bytes(value)) for name, value in self.members.items() if name not in _OF_ROWS)
-        said = frozenset((name, bytes(value)) for name, value in self.parameters.items() if name != _BINARY_SIZE)
+        fixed = frozenset((name, text.compared(value)) for name, value in self.members.items() if name not in _OF_ROWS)
+        said = frozenset(
+            (name, text.compared(value)) for name, value in self.parameters.items() if name != _BINARY_SIZE
+        )
         return tuple(self.shape[1:]), self.blob is None, self.nested, fixed, said
 
     def check(self) -> None:

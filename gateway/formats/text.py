@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from hashlib import blake2b
 from typing import Final
 
 import msgspec
@@ -45,6 +46,12 @@ def utf8(body: bytes) -> bytes:
     return body
 
 
+def compared(value: Text) -> bytes:
+    """What stands for a value in a key, which may be kept for long: the text, or its digest if that is shorter."""
+    plain = bytes(value)
+    return plain if len(plain) <= 64 else blake2b(plain).digest()
+
+
 def array(pieces: Iterable[Text]) -> Raw:
     """An array of these elements, or runs of elements."""
     return Raw(b"[%b]" % b",".join(pieces))
@@ -78,6 +85,8 @@ def leaves(text: Text, depth: int = DEPTH) -> int:
     plain = bytes(text)
     if not (b'"' in plain or b"{" in plain or _EMPTY.search(plain)):
         return plain.count(b",") + 1  # an array of n elements has n - 1 commas, whatever its depth
+    if plain.find(b"[", 1) < 0:
+        return len(elements(plain))
     if not depth:
         raise ValueError("nested too deeply")
     return sum(leaves(element, depth - 1) if kind(element) == "array" else 1 for element in elements(plain))

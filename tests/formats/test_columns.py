@@ -27,6 +27,7 @@ def test_columns_by_name() -> None:
     "inputs",
     [
         b"[1]",
+        b'{"": [1]}',
         b'{"x": [1], "y": [1]}',
         b'{"y": [1]}',
         b'{"x": [[1]]}',
@@ -36,6 +37,10 @@ def test_columns_by_name() -> None:
 )
 def test_other_columns_have_another_key(inputs: bytes) -> None:
     assert COLUMNS.read(b'{"inputs": %b}' % inputs).key != COLUMNS.read(b'{"inputs": {"x": [1]}}').key
+
+
+def test_a_column_without_a_name_is_not_a_column_called_nothing() -> None:
+    assert COLUMNS.read(b'{"inputs": {"": [1]}}').key != COLUMNS.read(b'{"inputs": [1]}').key
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,11 @@ def test_rows_are_counted_and_joined_as_they_stand() -> None:
     assert ROWS.join([one, two]) == b'{"rows":[1e400 , 2,9007199254740993],"a":"b"}'
 
 
+def test_rows_of_objects_have_the_key_of_their_names() -> None:
+    one, two, other = (ROWS.read(b'{"rows": [{%b}]}' % inside) for inside in (b'"a":1', b'"a":2', b'"b":1'))
+    assert one.key == two.key != other.key
+
+
 @pytest.mark.parametrize(
     "other", [b'{"rows": [[1]]}', b'{"rows": ["1"]}', b'{"rows": [{"b64": "eA=="}]}', b'{"rows": [1], "a": 1}']
 )

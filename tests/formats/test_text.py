@@ -122,6 +122,14 @@ def test_bytes_that_are_not_utf8_are_a_value_error() -> None:
         text.utf8(b'["\xff"]')
 
 
+def test_long_values_are_compared_by_their_digest() -> None:
+    short, long = b'"%b"' % (b"a" * 62), b'"%b"' % (b"a" * 1000)
+    assert text.compared(Raw(short)) == short
+    assert text.compared(Raw(long)) == text.compared(long)
+    assert len(text.compared(long)) == 64
+    assert text.compared(long) != text.compared(long.replace(b"a", b"b", 1))
+
+
 def test_pieces_are_not_changed_on_the_way() -> None:
     members = text.members(b'{"a" : [1.0 , 2] , "b" : 1e400 }')
     assert text.encode(members) == b'{"a":[1.0 , 2],"b":1e400}'

@@ -264,6 +264,7 @@ TO_SHARED = b',"outputs":[{"name":"y","parameters":{"shared_memory_region":"r"}}
         (json(b"[1]", b"[2]"), None, "data"),
         (json(b"1"), None, "data"),
         (json(b"[1]", b"[-1]"), None, "malformed"),
+        (json(b'["\xff"]'), None, "malformed"),
         (b'{"inputs":{"x":[1]}}', None, "malformed"),
         (b'{"outputs":[]}', None, "malformed"),
         (b'{"inputs":[{"shape":[1],"datatype":"INT8"}]}', None, "raw"),
