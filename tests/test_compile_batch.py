@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,10 +12,11 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from gateway.compile import compile_app
 from gateway.config.backend import Backend, Retry
 from gateway.config.batch import Batch
 from gateway.config.schema import Config, Explain, Graph, HeaderRules, Node, Step
-from tests.support.counted import total
+from tests.support.counted import total, until
 from tests.support.loopback import Answer, Call, Reply, Running, Stub, serving, stub
 from tests.support.spans import Spans
 
@@ -239,3 +241,53 @@ async def test_a_batch_has_a_span_linked_to_all_its_members() -> None:
     assert {span.trace_id, span.links[0].trace_id} < {span.trace_id for span in spans if span.kind == "server"}
     (attempt,) = [other for other in spans if other.parent == span.id]
     assert model.calls[1].all("traceparent") == [f"00-{attempt.trace_id.decode()}-{attempt.id.decode()}-01"]
+
+
+async def test_whatever_comes_at_once_nobody_gets_a_row_of_somebody_elses() -> None:
+    dice = random.Random(11)
+
+    def kind(value: Any) -> Any:
+        return [kind(part) for part in value] if isinstance(value, list) else type(value).__name__
+
+    def mirrored(call: Call) -> bytes:
+        instances = call.json["instances"]
+        assert all(kind(row) == kind(instances[0]) for row in instances)
+        assert len({flat(row)[0] // 1000 % 5 for row in instances}) == 1  # one caller's credentials
+        return orjson.dumps({"predictions": instances})
+
+    def flat(row: Any) -> list[Any]:
+        return [value for part in row for value in flat(part)] if isinstance(row, list) else [row]
+
+    def row(number: int, width: int, deep: bool) -> list[Any]:
+        values: list[Any] = [number, *(number + n for n in range(1, width))]
+        return [values] if deep else values
+
+    async def caller(number: int) -> None:
+        width, deep = dice.randint(1, 10), dice.random() < 0.5
+        rows = [row(number * 1000, width, deep) for _ in range(dice.randint(1, 3))]
+        headers = ("authorization", f"Bearer {number % 5}")
+        await asyncio.sleep(dice.random() / 5)
+        answer = await gateway.post(PREDICT, orjson.dumps({"instances": rows}), headers)
+        assert (answer.status, answer.json) == (200, {"predictions": rows})
+
+    async with batching(slowly(mirrored, 0.002), Batch(max_batch_size=8)) as (gateway, model):
+        await asyncio.gather(*(caller(number) for number in range(300)))
+        assert len(model.calls) < 300
+        await until(lambda: not total(gateway.registry, "gateway_batch_in_flight"))
+        assert total(gateway.registry, "gateway_batch_queue_depth") == 0
+
+
+async def test_who_waits_when_the_configuration_changes_is_served_by_the_old_one() -> None:
+    async with stub(slowly(negated)) as model:
+        config = Config(backends={"b": Backend(url=model.url, batch=Batch())}, graphs={"g": graph()})
+        async with serving(config) as gateway:
+            first = asyncio.create_task(predict(gateway, 1)())
+            await model.arrived.acquire()
+            waiting = asyncio.create_task(predict(gateway, 2)())
+            await until(lambda: total(gateway.registry, "gateway_batch_queue_depth") == 1)
+            old, new = gateway.app, compile_app(config, gateway.leases, gateway.registry)
+            new.begin()
+            gateway.server.app = new
+            await old.retire()
+            assert [(await call).json["predictions"] for call in (first, waiting)] == [[-1], [-2]]
+            await new.retire()

@@ -21,8 +21,8 @@ class Batch(Mapping, frozen=True, kw_only=True):
     max_concurrent_batches: Annotated[
         Positive,
         Meta(
-            description="Calls at once, all workers together, but at least one for each worker. While they are under "
-            "way, requests gather: 1 for a model server that does one thing at a time."
+            description="Calls at once, of all endpoints and all workers together, but at least one for each worker. "
+            "While they are under way, requests gather: 1 for a model server that does one thing at a time."
         ),
     ] = 1
     max_queue: Annotated[Positive, Meta(description="Requests that may wait, all workers together; beyond: 503.")] = (
