@@ -7,6 +7,7 @@ changes before anything is sent or told.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Hashable
 from copy import copy
 from functools import partial
@@ -30,6 +31,8 @@ from .queue import IDLE, Queue
 if TYPE_CHECKING:
     pass
 
+log = logging.getLogger("gateway")
+
 SICK = 1.0
 """Seconds without batching after a batch of which every request failed alone, too: more calls do not help then."""
 
@@ -37,7 +40,7 @@ SICK = 1.0
 class Batcher:
     """All batches of one backend, in one worker.
 
-    ``new_id`` makes request ids. ``clock``: the loop's time, but finer than the milliseconds that it may come in.
+    ``new_id`` makes request ids. ``clock``: the loop's time, but finer than the milliseconds that it may count in.
     """
 
     def __init__(
@@ -149,8 +152,8 @@ class Batcher:
             answer = await send(batch, self._new_id)
             self._learn(batch, answer)
             self._deliver(batch, answer)
-        except (Mismatch, Unmergeable):
-            self._mismatched(batch)
+        except (Mismatch, Unmergeable) as why:
+            self._mismatched(batch, str(why))
         except GatewayError as error:
             self._fail(batch, error)
         else:
@@ -203,10 +206,13 @@ class Batcher:
         if part.case.guilty == part.case.size and answer.status >= 500:
             lane.rest(self._clock() + SICK)
 
-    def _mismatched(self, batch: Batch) -> None:
+    def _mismatched(self, batch: Batch, why: str) -> None:
         """Nothing is sliced that does not add up: everyone is sent alone, and for a while nothing is merged."""
         self._counted.mismatches.add()
-        batch.lane.strike(self._clock())
+        now = self._clock()
+        batch.lane.strike(now)
+        rest = batch.lane.rest_until - now
+        log.warning("backend %s: %s; requests like these are not merged for %.0f s", self._backend, why, rest)
         self._again(batch, [[entry] for entry in batch.entries], Case(len(batch.entries)))
 
     def _again(self, batch: Batch, parts: list[list[Entry]], case: Case) -> None:

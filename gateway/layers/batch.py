@@ -6,9 +6,9 @@ It stands inside Forward and outside Retry: what it merges is what the backend w
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
+from time import monotonic
 
 from gateway.batching.batcher import Batcher
-from gateway.batching.clock import fine_clock
 from gateway.batching.merged import alike
 from gateway.batching.metrics import Counted
 from gateway.config import batch as config
@@ -59,7 +59,8 @@ class Apart:
 
 def batcher(registry: Registry, backend: str, policy: config.Batch, workers: int) -> Batcher:
     """The batches of one backend in one of ``workers`` processes: share it among all stacks that call the backend."""
-    return Batcher(backend, policy, Counted(registry, backend, workers), RequestIds(), fine_clock(), workers)
+    # What event loops count from, too; but uvloop only in whole milliseconds, and once a turn.
+    return Batcher(backend, policy, Counted(registry, backend, workers), RequestIds(), monotonic, workers)
 
 
 def batch(batcher: Batcher, format: Format, most: int) -> Layer:

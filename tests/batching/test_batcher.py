@@ -337,7 +337,7 @@ async def test_a_model_server_that_fails_always_is_not_asked_more_than_twice_as_
 
 
 @pytest.mark.parametrize("values", [[1], {"no": "list"}])
-def test_an_answer_that_does_not_add_up_is_never_sliced(values: Any) -> None:
+def test_an_answer_that_does_not_add_up_is_never_sliced(values: Any, caplog: pytest.LogCaptureFixture) -> None:
     def unless_alone(sent: list[Any]) -> Response:
         return negative(sent) if len(sent) == 1 else Response(200, [], json.dumps(values).encode())
 
@@ -359,6 +359,8 @@ def test_an_answer_that_does_not_add_up_is_never_sliced(values: Any) -> None:
         assert model.sizes[-1] == 4
 
     scenario()
+    said = "backend b: not as many rows as were sent; requests like these are not merged for 10 s"
+    assert caplog.messages == [said, said]
 
 
 @virtual
