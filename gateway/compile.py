@@ -16,16 +16,19 @@ from .api.template import template
 from .api.v1 import V1
 from .api.v2 import V2
 from .app import App
+from .batching.batcher import Batcher
 from .compile_graph import Built, compile_graph
 from .config import schema
 from .config.backend import Backend, LoadBalancer, Retry
 from .config.payload import PayloadLog
+from .formats import format_of
 from .graph.kserve import BadUrl, CallService, KServeEdge, Redirects, Sidecar, refusal
 from .graph.kserve.sidecar import Way
 from .http.origin import AS_IT_IS, Origin, split
 from .layers.access import Upstream, access, route
 from .layers.admit import Allowance, admit
 from .layers.affinity import affinity
+from .layers.batch import apart, batch, batcher
 from .layers.budget import Budget
 from .layers.deadline import deadline
 from .layers.fault import fault
@@ -73,6 +76,7 @@ class _Compiler:
         self._registry = registry
         self.backends = config.backends
         self._patience: dict[str, tuple[Budget, Budget | None, Latency, Latency]] = {}
+        self._batchers: dict[str, Batcher] = {}
         self._workers = workers
         places = config.server.limits.max_in_flight
         log = config.telemetry.access_log
@@ -152,6 +156,7 @@ class _Compiler:
             Upstream if self._keeps_records else None,
             observe_backend(self._registry, name),
             affinity(by) if by else None,
+            apart(backend.batch.vary_headers) if backend.batch else None,
             forward(
                 allowed,
                 added,
@@ -164,10 +169,21 @@ class _Compiler:
             withhold(allowed) if self._tracer else None,
             forwarded(server.trusted_proxies) if allowed[b"x-forwarded-for"] and not kserve else None,
             ContentTypeJson if kserve else None,
+            self._batch(name, backend),
             *self._again(name, backend, kserve),
             fault(backend.fault, self._registry, name) if backend.fault else None,
             service=service,
         )
+
+    def _batch(self, name: str, backend: Backend) -> Layer | None:
+        """What makes one call of several. Outside ``_again``: a batch is retried as one."""
+        policy = backend.batch
+        if policy is None:
+            return None
+        if name not in self._batchers:
+            self._batchers[name] = batcher(self._registry, name, policy, self._workers)
+        format = format_of(backend.protocol, policy.rows_path, policy.predictions_path)
+        return batch(self._batchers[name], format, policy.max_batch_size)
 
     def _again(self, name: str, backend: Backend, kserve: bool) -> tuple[Layer | None, ...]:
         """What makes a call more than once, or not at all. KServe's router does nothing of the kind unless told so."""
@@ -227,6 +243,8 @@ class _Compiler:
         ``streams``: nobody reads its answer but the client, so it may come as a stream.
         """
         backend = self.backends[name]
+        if verb:  # what is explained is not explained row by row
+            backend = structs.replace(backend, batch=None)
         url = backend.urls[0]
         return self._built(name, url, backend, graph, _address(name, backend, split(url)[1], verb), streams)
 

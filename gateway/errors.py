@@ -216,6 +216,15 @@ class QueueTimeout(GatewayError):
     retryable = True
 
 
+class QueueTooLong(GatewayError):
+    """What waits to be batched before the request would take all the time that it has left."""
+
+    status = 503
+    code = "queue_too_long"
+    title = "The queue is too long"
+    retryable = True
+
+
 class UpstreamTimeout(GatewayError):
     """The backend did not answer within its own time limit."""
 

@@ -100,6 +100,8 @@ class Request(msgspec.Struct, gc=False):
     """The answer may come with a stream for its body: whoever gets it only passes it on."""
     claim: object = None
     """What counts a large body for as long as this lives; see gateway/http/buffers.py."""
+    apart: tuple[tuple[bytes, bytes], ...] = ()
+    """Headers of the client's that tell who it is: a call with others never shares a batch with this one."""
 
     def derive(self, deadline: float) -> Request:
         """The same message with a deadline of its own (loop time)."""

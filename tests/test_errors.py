@@ -41,6 +41,7 @@ def test_only_what_no_backend_can_have_acted_on_is_retryable() -> None:
         "overload",
         "upstream_overflow",
         "queue_timeout",
+        "queue_too_long",
     }
 
 

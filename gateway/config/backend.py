@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from .batch import Batch
 from .mapping import Count, Duration, Mapping, Percent, Positive, Status
 
 
@@ -280,6 +281,7 @@ class Backend(Mapping, frozen=True, kw_only=True):
     ] = 0.0
     retry: Annotated[Retry, Meta(description="Without it: one more call if a connection fails.")] = Retry()
     hedge: Annotated[Hedge | None, Meta(description="Without it no second calls are made.")] = None
+    batch: Annotated[Batch | None, Meta(description="Without it every request is a call of its own.")] = None
     fault: Annotated[Fault | None, Meta(description="For game days; needs `gateway run --enable-faults`.")] = None
 
     @property

@@ -22,6 +22,7 @@ def check_backend(name: str, backend: Backend, report: Report, faults: bool) -> 
     _balance(backend.load_balancer, (*path, "loadBalancer"), report)
     _health(backend, (*path, "healthCheck"), report)
     _hedge(backend.hedge, (*path, "hedge"), report)
+    _batch(backend, (*path, "batch"), report)
     _fault(backend.fault, (*path, "fault"), report, faults)
 
 
@@ -110,6 +111,21 @@ def _hedge(hedge: Hedge | None, path: Path, report: Report) -> None:
             quantile_or_duration(hedge.after)
         except ValueError as error:
             report.conflict((*path, "after"), str(error))
+
+
+def _batch(backend: Backend, path: Path, report: Report) -> None:
+    batch = backend.batch
+    if batch is None:
+        return
+    from ..formats import format_of  # here, for a fast start of files that batch nothing
+
+    for index, name in enumerate(batch.vary_headers):
+        complain(report, (*path, "varyHeaders", index), addresses.bad_header_name(name))
+    if not report.broken((*path[:-1], "protocol")):
+        try:
+            format_of(backend.protocol, batch.rows_path, batch.predictions_path)
+        except ValueError as error:
+            report.conflict(path, str(error))
 
 
 def _fault(fault: Fault | None, path: Path, report: Report, enabled: bool) -> None:

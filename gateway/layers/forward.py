@@ -138,6 +138,7 @@ class Forward:
                 stamp=stamp,
                 hurried=request.hurried,
                 affinity=request.affinity,
+                apart=request.apart,
                 trace=request.trace,
                 record=request.record,
                 streams=self._streams,

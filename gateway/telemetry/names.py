@@ -128,6 +128,41 @@ METRICS: Final[dict[str, Metric]] = {
     "gateway_cold_start_seconds": Metric(
         "histogram", "Time from the first request held to the first endpoint up.", ("backend",)
     ),
+    "gateway_batch_size": Metric(
+        "histogram", "Rows in a call that a batch became; its count is the calls.", ("backend",)
+    ),
+    "gateway_batch_requests": Metric("histogram", "Requests in such a call.", ("backend",)),
+    "gateway_batch_wait_seconds": Metric(
+        "histogram", "Time from a request's arrival to the call that it is part of.", ("backend",)
+    ),
+    "gateway_batch_linger_seconds": Metric(
+        "histogram", "Time for which a batch waited for more although it could have been sent.", ("backend",)
+    ),
+    "gateway_batch_queue_depth": Metric("gauge", "Requests that wait to be part of a batch.", ("backend",)),
+    "gateway_batch_in_flight": Metric("gauge", "Batches under way.", ("backend",)),
+    "gateway_batch_keys": Metric(
+        "gauge", "Kinds of requests that can share calls; every worker counts its own.", ("backend",)
+    ),
+    "gateway_batch_cost_seconds": Metric(
+        "gauge",
+        "What a call takes, as learned: its fixed part and for each row; mean of the workers.",
+        ("backend", "part"),
+    ),
+    "gateway_batch_bypassed_total": Metric(
+        "counter", "Requests that were not batched, by reason.", ("backend", "reason")
+    ),
+    "gateway_batch_dropped_total": Metric(
+        "counter",
+        "Requests that left before they were sent: full, late (refused on arrival), deadline; cancelled at any time.",
+        ("backend", "reason"),
+    ),
+    "gateway_batch_isolations_total": Metric(
+        "counter", "Batches that failed and were made again in parts.", ("backend",)
+    ),
+    "gateway_batch_extra_calls_total": Metric("counter", "Calls made for such parts.", ("backend",)),
+    "gateway_batch_mismatches_total": Metric(
+        "counter", "Answers to batches whose rows did not add up, so that nothing was taken from them.", ("backend",)
+    ),
     "gateway_event_loop_lag_seconds": Metric("histogram", "How late the timers of the workers ring."),
     "gateway_trace_spans_total": Metric(
         "counter", "Spans sent to the collector of traces, by result: success or failure.", ("result",)

@@ -166,3 +166,26 @@ def test_what_works(read: Read) -> None:
     assert backend.urls == ("https://a/x", "https://b:8443/x/")
     assert backend.retry.retry_on == ("5xx", "429", "503", "reset")
     assert backend.queues
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("batch: {maxBatchSize: 0}", "batch.maxBatchSize: "),
+        ("batch: {maxQueue: 0}", "batch.maxQueue: "),
+        ("batch: {linger: sometimes}", "batch.linger: "),
+        ("batch: {varyHeaders: [cookie, 'a b']}", "batch.varyHeaders[1]: 'a b' is no header name"),
+        ("batch: {rowsPath: rows}", "batch: 'rowsPath' and 'predictionsPath' go together"),
+        ("protocol: raw, batch: {}", "batch: where the rows are is not known with protocol raw"),
+    ],
+)
+def test_batches(errors: Errors, text: str, error: str) -> None:
+    (only,) = found(errors(config(f"url: 'http://a', {text}")))
+    assert only.startswith(f"backends.a.{error}")
+
+
+def test_batches_of_any_protocol(read: Read) -> None:
+    paths = "rowsPath: rows, predictionsPath: results"
+    asked = read(config(f"url: 'http://a', protocol: raw, batch: {{{paths}, maxDelay: 2ms}}")).backends["a"].batch
+    assert asked is not None
+    assert (asked.rows_path, asked.predictions_path, asked.max_delay) == ("rows", "results", 0.002)

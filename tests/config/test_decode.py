@@ -85,7 +85,7 @@ def test_a_missing_key_is_named(errors: Errors) -> None:
     ]
 
 
-@pytest.mark.parametrize("key", ["batch", "mirror", "rateLimit"])
+@pytest.mark.parametrize("key", ["mirror", "rateLimit"])
 def test_features_of_other_releases_are_unknown(errors: Errors, key: str) -> None:
     (error,) = errors(f"backends:\n  a:\n    url: http://a\n    {key}: {{}}\n")
     assert error == f"4:5: backends.a.{key}: unknown key"

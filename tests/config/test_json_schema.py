@@ -56,7 +56,7 @@ def test_what_it_accepts(text: str) -> None:
         "server: {timeouts: {idle: 3 s}}",
         "server: {limits: {maxBodyBytes: 16MB}}",
         "backends: {a: {url: x, protocol: v3}}",
-        "backends: {a: {url: x, batch: {}}}",
+        "backends: {a: {url: x, batches: {}}}",
         "backends: {a: {url: x, retry: {attempts: 0}}}",
         "backends: {a: {url: x, loadBalancer: {type: Fastest}}}",
         "graphs: {g: {nodes: {root: {steps: []}}}}",

@@ -50,6 +50,20 @@ def posts(model: Stub) -> list[Call]:
     return [call for call in model.calls if call.method == "POST"]
 
 
+async def batching() -> None:
+    async def slowly(call: Call) -> web.Response:
+        await asyncio.sleep(0.1)
+        return web.Response(body=predicts(*(row[0] for row in call.json["instances"])))
+
+    async with example("batching", IRIS_URL=slowly) as (gateway, models):
+        bodies = [orjson.dumps({"instances": [[n, 2.8, 4.8, 1.4]]}) for n in range(5)]
+        first = asyncio.create_task(gateway.post("/v1/models/iris:predict", bodies[0]))
+        await models["IRIS_URL"].arrived.acquire()
+        answers = await asyncio.gather(first, *(gateway.post("/v1/models/iris:predict", body) for body in bodies[1:]))
+        assert [answer.json for answer in answers] == [{"predictions": [n]} for n in range(5)]
+        assert [len(call.json["instances"]) for call in models["IRIS_URL"].calls] == [1, 4]
+
+
 async def canary() -> None:
     def infer(name: bytes) -> Callable[[Call], bytes]:
         return lambda call: b'{"outputs":["%b"]}' % name
@@ -243,6 +257,7 @@ async def switch() -> None:
 
 
 CASES = {
+    "batching": batching,
     "canary": canary,
     "demo": demo,
     "ensemble": ensemble,

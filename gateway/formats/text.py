@@ -1,0 +1,127 @@
+"""JSON text, taken apart and put together again without reading what is in it.
+
+The rule: every piece is a whole JSON value, byte for byte as it came, so 2^53+1, 1e400 and long decimals survive. What
+is taken apart is checked first: no bracket or comma that is not the grammar's (RFC 8259). All raise ValueError.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+
+Members = dict[str, Raw]
+"""An object, its values unread. Of members with the same name the last one counts."""
+
+Text = bytes | Raw
+
+DEPTH: Final = 8
+"""How deep it is looked into what is nested, since every level is read once more."""
+
+_SPACE: Final = b" \t\r\n"
+_EMPTY: Final = re.compile(rb"\[[ \t\r\n]*\]")
+_KINDS: Final = dict(zip(b'[{"tfn', ("array", "object", "string", "boolean", "boolean", "null"), strict=True))
+
+whole = msgspec.json.Decoder(Raw).decode
+"""Any value, without the white space around it."""
+
+members = msgspec.json.Decoder(Members).decode
+"""The members of an object."""
+
+elements = msgspec.json.Decoder(list[Raw]).decode
+"""The elements of an array."""
+
+encode = msgspec.json.encode
+"""Objects and arrays of pieces as text; the pieces stay as they are."""
+
+
+def utf8(body: bytes) -> bytes:
+    """``body``, if it is UTF-8, which the checks of the grammar do not look at."""
+    if not body.isascii():
+        body.decode()
+    return body
+
+
+def compared(value: Text) -> bytes:
+    """What stands for a value in a key, which may be kept for long: the text, or its digest if that is shorter."""
+    plain = bytes(value)
+    return plain if len(plain) <= 64 else blake2b(plain).digest()
+
+
+def array(pieces: Iterable[Text]) -> Raw:
+    """An array of these elements, or runs of elements."""
+    return Raw(b"[%b]" % b",".join(pieces))
+
+
+def run(text: Text) -> bytes:
+    """The elements of an array as they stand between its brackets; only white space if there are none."""
+    return bytes(text)[1:-1]
+
+
+def kind(value: Text) -> str:
+    """What sort of value it is: ``array``, ``object``, ``string``, ``boolean``, ``null`` or ``number``."""
+    return _KINDS.get(memoryview(value)[0], "number")
+
+
+def nested(text: Text) -> bool:
+    """Whether the first element of an array is an array."""
+    return run(text).lstrip(_SPACE)[:1] == b"["
+
+
+def length(text: Text) -> int:
+    """The number of elements of an array."""
+    plain = bytes(text)
+    if b'"' in plain or not _flat(plain):
+        return len(elements(plain))
+    return plain.count(b",") + 1 if run(plain).strip(_SPACE) else 0
+
+
+def leaves(text: Text, depth: int = DEPTH) -> int:
+    """The number of values in an array that are not arrays, down to ``depth``."""
+    plain = bytes(text)
+    if not (b'"' in plain or b"{" in plain or _EMPTY.search(plain)):
+        return plain.count(b",") + 1  # an array of n elements has n - 1 commas, whatever its depth
+    if plain.find(b"[", 1) < 0:
+        return len(elements(plain))
+    if not depth:
+        raise ValueError("nested too deeply")
+    return sum(leaves(element, depth - 1) if kind(element) == "array" else 1 for element in elements(plain))
+
+
+def _flat(plain: bytes) -> bool:
+    """Whether an array surely has no arrays and objects in it; a string with a bracket in it makes that unsure."""
+    return plain.find(b"[", 1) < 0 and b"{" not in plain
+
+
+def rows(text: Text, depth: int = DEPTH) -> tuple[int, object]:
+    """The number of elements of an array, and the outline of the first."""
+    plain = bytes(text)
+    if _flat(plain):
+        inside = run(plain).lstrip(_SPACE)
+        return length(plain), kind(inside) if inside else "nothing"
+    inner = elements(plain)
+    return len(inner), outline(inner[0], depth - 1)
+
+
+def outline(value: Raw, depth: int = DEPTH) -> object:
+    """The shape of a value as far as its first elements tell: what model servers want the rows of a call to share."""
+    sort = kind(value)
+    if sort not in ("object", "array") or not depth:
+        return sort
+    if sort == "array":
+        return rows(value, depth)
+    return frozenset((name, outline(inner, depth - 1)) for name, inner in members(value).items())
+
+
+def has_array(value: Raw, count: int, depth: int = DEPTH) -> bool:
+    """Whether it is an array of ``count`` elements, or an object with such an array in it."""
+    sort = kind(value)
+    if sort != "object":
+        return sort == "array" and length(value) == count
+    if not depth:
+        raise ValueError("nested too deeply")
+    return any(has_array(inner, count, depth - 1) for inner in members(value).values())
