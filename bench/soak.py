@@ -1,7 +1,7 @@
 """What clients see while model servers die, hang and slow down: an open loop against four endpoints, one at a time in
 trouble for 10 s, with 5 s of peace between.
 
-Usage: soak.py [--minutes 10] [--rate 500] [--bare]
+Usage: soak.py [--minutes 10] [--rate 500] [--bare | --no-retries]
 Prints a table and, as the last line, the same as JSON. `--bare`: one endpoint, and nothing done about its failures.
 """
 
@@ -111,8 +111,11 @@ def by_kind(calls: Sequence[Call], plan: Sequence[Phase]) -> dict[str, Seen]:
     return {"all": seen(calls)} | {what: seen(during(calls, own)) for what, own in kinds.items() if own}
 
 
-def configuration(port: int, ports: Sequence[int], directory: Path) -> dict[str, object]:
-    """The gateway's file: one endpoint as it is; several with all that is done against their failures."""
+def configuration(port: int, ports: Sequence[int], directory: Path, retries: bool = True) -> dict[str, object]:
+    """The gateway's file: one endpoint as it is; several with all that is done against their failures.
+
+    Without ``retries`` a call is made once: what fails, a client sees.
+    """
     urls = [f"http://127.0.0.1:{number}" for number in ports]
     backend: dict[str, object] = {"model": "iris", "timeouts": {"connect": "1s", "request": "2s"}}
     if len(urls) == 1:
@@ -121,7 +124,7 @@ def configuration(port: int, ports: Sequence[int], directory: Path) -> dict[str,
         backend |= {
             "endpoints": urls,
             "retry": {
-                "attempts": 3,
+                "attempts": 3 if retries else 1,
                 "retryOn": ["connect-failure", "reset", "gateway-error", "timeout"],
                 "perTryTimeout": "500ms",
             },
@@ -137,11 +140,11 @@ def configuration(port: int, ports: Sequence[int], directory: Path) -> dict[str,
 
 
 @contextmanager
-def gateway(ports: Sequence[int], directory: Path) -> Iterator[int]:
+def gateway(ports: Sequence[int], directory: Path, retries: bool) -> Iterator[int]:
     """The gateway in front of ``ports``, up; gives its own."""
     (port,) = free_ports(1)
     file = directory / "gateway.yaml"
-    file.write_text(yaml.safe_dump(configuration(port, ports, directory)))
+    file.write_text(yaml.safe_dump(configuration(port, ports, directory, retries)))
     command = [sys.executable, "-m", "gateway", "run", "-c", str(file)]
     process = Process(command, cores()[0], directory / "gateway.log")
     try:
@@ -151,12 +154,14 @@ def gateway(ports: Sequence[int], directory: Path) -> Iterator[int]:
         process.stop()
 
 
-def soak(plan: Sequence[Phase], count: int, rate: float, directory: Path, connections: int = 256) -> list[Call]:
+def soak(
+    plan: Sequence[Phase], count: int, rate: float, directory: Path, connections: int = 256, *, retries: bool = True
+) -> list[Call]:
     """Every call of ``rate`` a second against ``count`` endpoints, which fare as planned."""
     payload = body(100)
     request = HEAD.format(path=PATH, length=len(payload)).encode() + payload
     ports = free_ports(count)
-    with endpoints(ports, directory) as behind, gateway(ports, directory) as port:
+    with endpoints(ports, directory) as behind, gateway(ports, directory, retries) as port:
         load = Soak(port, request, rate, connections)
         try:
             with afflicted(plan, behind):
@@ -187,11 +192,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--rate", type=float, default=500, help="requests a second")
     parser.add_argument("--bare", action="store_true", help="one endpoint, nothing done about failures")
+    parser.add_argument("--no-retries", action="store_true", help="four endpoints, each request called once")
     options = parser.parse_args()
     count = 1 if options.bare else 4
     plan = phases(60 * options.minutes, count)
     with tempfile.TemporaryDirectory(prefix="soak-") as directory:
-        calls = soak(plan, count, options.rate, Path(directory))
+        calls = soak(plan, count, options.rate, Path(directory), retries=not options.no_retries)
     print(table(by_kind(calls, plan)))
     print(as_json(calls, plan))
 
