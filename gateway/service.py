@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
+from .errors import GatewayError
 from .message import Request, Response
 
 T = TypeVar("T")
@@ -28,6 +29,22 @@ def stack(*layers: Layer | None, service: Service) -> Service:
         if layer is not None:
             service = layer(service)
     return service
+
+
+def begin(call: Callable[..., Awaitable[Response]], *given: object) -> asyncio.Future[Response]:
+    """Make a call now, as a Task only if it must be one; whoever gets the future awaits it, or gives it up.
+
+    What the call raises at once is in the future, too.
+    """
+    try:
+        answer = call(*given)
+    except GatewayError as error:
+        failed: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        failed.set_exception(error)
+        return failed
+    if asyncio.isfuture(answer):
+        return answer
+    return spawn(cast(Coroutine[Any, Any, Response], answer), awaited=True)
 
 
 _tasks: set[asyncio.Task[Any]] = set()

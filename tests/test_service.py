@@ -8,8 +8,9 @@ from collections.abc import Awaitable
 import pytest
 
 from gateway import service
+from gateway.errors import NoHealthyUpstream
 from gateway.message import Request, Response
-from gateway.service import Layer, Service, spawn, stack
+from gateway.service import Layer, Service, begin, spawn, stack
 from tests.support.clock import virtual
 from tests.support.service import MockService, ask
 
@@ -93,3 +94,18 @@ def test_a_cancelled_task_is_no_failure(caplog: pytest.LogCaptureFixture) -> Non
     scenario()
     assert not caplog.records
     assert not service._tasks
+
+
+@virtual
+async def test_a_call_begun_is_a_future_whatever_it_returns_or_raises_at_once() -> None:
+    async def coroutine(request: Request) -> Response:
+        return Response(201, [])
+
+    def refuses(request: Request) -> asyncio.Future[Response]:
+        raise NoHealthyUpstream("nobody")
+
+    ready: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+    assert begin(lambda request: ready, ask()) is ready
+    assert (await begin(coroutine, ask())).status == 201
+    with pytest.raises(NoHealthyUpstream):
+        await begin(refuses, ask())

@@ -6,15 +6,15 @@ services return Futures. Nothing outlives the node: what still runs when it ends
 
 from __future__ import annotations
 
-from asyncio import Future, get_running_loop, isfuture
-from collections.abc import Coroutine, Iterable
-from typing import Any, cast
+from asyncio import Future
+from collections.abc import Iterable
+from typing import cast
 
 import orjson
 
+from gateway import service
 from gateway.errors import GatewayError
 from gateway.message import Headers, Request, Response
-from gateway.service import spawn
 
 from .document import decoded, document, raw_json
 from .step import Node, Step
@@ -66,15 +66,7 @@ class Ensemble(Node):
 
 def begin(step: Step, request: Request) -> Future[Response]:
     """Call ``step`` now with a request of its own; the caller awaits what comes back, or hands it to ``abandon``."""
-    try:
-        answer = step.call(request.derive(request.deadline))
-    except GatewayError as error:
-        failed: Future[Response] = get_running_loop().create_future()
-        failed.set_exception(error)
-        return failed
-    if isfuture(answer):
-        return answer
-    return spawn(cast(Coroutine[Any, Any, Response], answer), awaited=True)
+    return service.begin(step.call, request.derive(request.deadline))
 
 
 def abandon(calls: Iterable[Future[Response]]) -> None:

@@ -5,19 +5,18 @@ The rule: nothing outlives the request. Whatever still runs when it is decided, 
 
 from __future__ import annotations
 
-from asyncio import Future, get_running_loop, isfuture
-from collections.abc import Awaitable, Callable, Coroutine
+from asyncio import Future, get_running_loop
+from collections.abc import Awaitable, Callable
 from math import inf
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from gateway.config import backend as config
 from gateway.config.scalars import quantile_or_duration
-from gateway.errors import GatewayError
 from gateway.message import Request, Response
-from gateway.service import Layer, Service, spawn
+from gateway.service import Layer, Service, begin
 from gateway.telemetry.metrics import Registry
 
-from .attempt import SAFE_METHODS, Call, attempt, calling, count
+from .attempt import SAFE_METHODS, attempt, calling, count
 from .budget import WINDOW, Budget
 from .quantile import Latency
 
@@ -125,19 +124,6 @@ async def better(first: Future[Response], second: Future[Response]) -> Future[Re
 def good(call: Future[Response]) -> bool:
     """True when ``call``, which has ended, brought an answer below 500."""
     return not call.cancelled() and call.exception() is None and call.result().status < 500
-
-
-def begin(call: Call, request: Request, tried: list[Endpoint]) -> Future[Response]:
-    """Make the call now; whoever gets the future awaits it, or hands it to ``abandon``."""
-    try:
-        answer = call(request, tried)
-    except GatewayError as error:
-        failed: Future[Response] = get_running_loop().create_future()
-        failed.set_exception(error)
-        return failed
-    if isfuture(answer):
-        return answer
-    return spawn(cast(Coroutine[Any, Any, Response], answer), awaited=True)
 
 
 def abandon(call: Future[Response], taken: Response | None = None) -> None:

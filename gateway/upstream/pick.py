@@ -84,10 +84,7 @@ class LeastRequest:
         self._draw = draw
 
     def pick(self, among: Sequence[Endpoint], request: Request) -> Endpoint:
-        if len(among) > 2:
-            one, other = _two(among, self._draw)
-        else:
-            one, other = among[0], among[-1]
+        one, other = (among[0], among[-1]) if len(among) <= 2 else _two(among, self._draw)
         if one.active != other.active:
             return one if one.active < other.active else other
         return one if one is other or self._draw() < 0.5 else other
@@ -104,10 +101,7 @@ class PeakEWMA:
         self._draw = draw
 
     def pick(self, among: Sequence[Endpoint], request: Request) -> Endpoint:
-        if len(among) > 2:
-            one, other = _two(among, self._draw)
-        else:
-            one, other = among[0], among[-1]
+        one, other = (among[0], among[-1]) if len(among) <= 2 else _two(among, self._draw)
         now = self._clock()
         cost, others = self._cost(one, now), self._cost(other, now)
         if cost != others:
