@@ -23,6 +23,10 @@ QUANTILES = ("p50_ms", "p99_ms", "p99_9_ms")
 KEPT = 0.98
 """The part of the rate that must be answered in time for a sample to count."""
 
+AT_THE_COMMON_SHARE = 4
+"""Samples a round where the contestants are compared. A stall of the machine itself is in a p99 of three seconds or it
+is not, so that one sample may be ten times the next: only the median of many says something."""
+
 Sample = dict[str, float]
 
 
@@ -42,7 +46,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Latency:
-    """``peers`` at ``shares`` of their own capacity; and all at ``common`` of the first one's."""
+    """``peers`` at ``shares`` of their own capacity; and all at ``common`` of the first one's.
+
+    At the share ``common`` there are more samples than at the others.
+    """
 
     name: str
     title: str
@@ -55,9 +62,10 @@ class Latency:
         with backends((1,), Traffic(), bench.directory) as behind:
             capacity = {peer.name: self._capacity(peer, behind, bench) for peer in present}
             points = [point for point in self._points(present) if point.of in capacity]
+            compared = [point for point in points if point.share == self.common]
             samples: dict[str, list[Sample]] = {point.label: [] for point in points}
             for number in range(1, bench.plan.rounds + 1):
-                for point in points:
+                for point in points + compared * (AT_THE_COMMON_SHARE - 1):
                     rate = point.share * capacity[point.of]
                     samples[point.label].append(_sample(point, rate, behind, bench))
                     bench.say(f"{self.name} {number}/{bench.plan.rounds}  {point.label:<34} {rate:>9,.0f} requests/s")
