@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
+from functools import cache, partial
 from math import inf
 from urllib.parse import quote
 
@@ -18,13 +18,13 @@ from .api.v2 import V2
 from .app import App
 from .batching.batcher import Batcher
 from .compile_graph import Built, compile_graph
+from .compile_ways import Ways
 from .config import schema
-from .config.backend import Backend, LoadBalancer, Retry
+from .config.backend import Backend, Retry
 from .config.payload import PayloadLog
 from .formats import format_of
-from .graph.kserve import BadUrl, CallService, KServeEdge, Redirects, Sidecar, refusal
-from .graph.kserve.sidecar import Way
-from .http.origin import AS_IT_IS, Origin, split
+from .graph.kserve import BadUrl, CallService, KServeEdge, refusal
+from .http.origin import AS_IT_IS, split
 from .layers.access import Upstream, access, route
 from .layers.admit import Allowance, admit
 from .layers.affinity import affinity
@@ -35,8 +35,8 @@ from .layers.fault import fault
 from .layers.forward import Address, ContentTypeJson, forward, rules
 from .layers.forwarded import forwarded
 from .layers.hedge import hedge, hedge_budget
-from .layers.intime import in_time
 from .layers.observe import observe_backend, observe_graph, observe_step
+from .layers.pace import Pace
 from .layers.payload import payload
 from .layers.quantile import Latency
 from .layers.recover import Recover
@@ -47,8 +47,6 @@ from .payload.recorder import Recorder
 from .payload.sampling import sampling
 from .service import Layer, Service, stack
 from .telemetry.metrics import Counter, Registry
-from .upstream.line import always_there
-from .upstream.names import is_name
 
 
 def compile_app(config: schema.Config, leases: Leases, registry: Registry, workers: int = 1) -> App:
@@ -75,7 +73,9 @@ class _Compiler:
         self._lease = lease
         self._registry = registry
         self.backends = config.backends
-        self._patience: dict[str, tuple[Budget, Budget | None, Latency, Latency]] = {}
+        self._patience: dict[str, tuple[Budget, Budget | None, Latency]] = {}
+        self._paces = cache(lambda name, address: Pace(name, asyncio.get_running_loop().time))
+        self._ways = Ways(lease, registry, leases.mesh)
         self._batchers: dict[str, Batcher] = {}
         self._workers = workers
         places = config.server.limits.max_in_flight
@@ -149,6 +149,7 @@ class _Compiler:
         server = self._config.server
         allowed, added = rules(graph.compat, server.headers, graph.headers, backend.headers)
         kserve = graph.compat == "kserve"
+        exact = not isinstance(address, bytes)  # else the calls may be of all kinds, quick ones and slow ones
         by = backend.load_balancer.consistent_hash
         # A call that may have to wait for an endpoint has its time limits from when it gets one (upstream/backend.py).
         patience = inf if backend.queues and not kserve else backend.timeouts.request or inf
@@ -165,6 +166,7 @@ class _Compiler:
                 tell_time=not kserve,
                 streams=streams,
                 traced=self._tracer is not None,
+                pace=self._paces(name, address) if exact and _minds_time(backend, kserve) else None,
             ),
             withhold(allowed) if self._tracer else None,
             forwarded(server.trusted_proxies) if allowed[b"x-forwarded-for"] and not kserve else None,
@@ -186,56 +188,23 @@ class _Compiler:
         return batch(self._batchers[name], format, policy.max_batch_size)
 
     def _again(self, name: str, backend: Backend, kserve: bool) -> tuple[Layer | None, ...]:
-        """What makes a call more than once, or not at all. KServe's router does nothing of the kind unless told so."""
-        asked = backend.retry != Retry() or backend.hedge is not None
-        if kserve and not asked:
+        """What makes a call more than once. KServe's router does nothing of the kind unless told so."""
+        if not _minds_time(backend, kserve):
             return ()
         if name not in self._patience:
             clock = asyncio.get_running_loop().time
             second = hedge_budget(backend.hedge) if backend.hedge else None
-            self._patience[name] = retry_budget(backend.retry, self._workers), second, Latency(clock), Latency(clock)
-        first, second, calls, whole = self._patience[name]
+            self._patience[name] = retry_budget(backend.retry, self._workers), second, Latency(clock)
+        first, second, calls = self._patience[name]
         again, idempotent = backend.retry, backend.retry.idempotent
         if backend.queues:  # the time of an attempt begins when it is sent, too
             again = structs.replace(again, per_try_timeout=0.0)
         return (
-            in_time(name, whole) if asked else None,
             retry(self._registry, name, again, first),
             hedge(self._registry, name, backend.hedge, calls, second, idempotent) if backend.hedge and second else None,
         )
 
-    # Where calls go.
-
-    def _way(self, name: str, backend: Backend, kserve: bool) -> Way:
-        """The endpoints of a backend; where there is one, and nothing to be known of it, its pool."""
-        origins = tuple(split(url)[0] for url in backend.urls)
-        if not _plain(backend) or len(origins) > 1 or (is_name(origins[0]) and not kserve):
-            cluster = self._lease.upstream(name, backend, origins).cluster
-            return cluster, cluster.ready
-        always_there(self._registry, name)
-        return self._pool(name, origins[0], backend)
-
-    def _pool(self, name: str, origin: Origin, backend: Backend) -> Way:
-        pool = self._lease.pool(name, origin, backend.tls, backend.timeouts.connect)
-        pool.first_byte = backend.timeouts.first_byte
-        pool.silence = backend.timeouts.idle or inf
-        return stack(self._lease.around(name, origin), service=pool), pool.reachable
-
-    def _going(self, name: str, url: str, backend: Backend, private: frozenset[bytes], way: Way) -> Way:
-        """As Go's client in KServe's router does: wherever it is redirected, and in a mesh without TLS of its own."""
-        origin = split(url)[0]
-
-        def elsewhere(origin: Origin) -> Service:
-            pool = self._lease.visit(name, origin, backend.timeouts.connect)
-            return stack(self._lease.around(name, origin), service=pool)
-
-        redirected: Way = Redirects(origin, way[0], elsewhere, private), way[1]
-        if not origin.tls:
-            return redirected
-        plain = f"http{url[5:]}"
-        inside = self._going(name, plain, backend, private, self._pool(name, split(plain)[0], backend))
-        sidecar = Sidecar(self._leases.mesh, redirected, inside, plain)
-        return sidecar, sidecar.reachable
+    # What calls go through, by name or url.
 
     def named(self, name: str, graph: schema.Graph, verb: str = "", *, streams: bool = False) -> Built:
         """A configured backend, called as its protocol says; ``verb``: explain or metadata instead of inference.
@@ -267,11 +236,11 @@ class _Compiler:
         self, name: str, url: str, backend: Backend, graph: schema.Graph, address: Address | bytes, streams: bool
     ) -> Built:
         kserve = graph.compat == "kserve"
-        service, needs = self._way(name, backend, kserve)
+        service, needs = self._ways.to(name, backend, kserve)
         if not kserve:
             return self._call(name, backend, graph, address, service, streams=streams), needs
         added = rules(graph.compat, self._config.server.headers, graph.headers, backend.headers)[1]
-        going, needs = self._going(name, url, backend, frozenset(dict(added)), (service, needs))
+        going, needs = self._ways.anywhere(name, url, backend, frozenset(dict(added)), (service, needs))
         return CallService(url, self._call(name, backend, graph, address, going)), needs
 
 
@@ -279,10 +248,9 @@ async def _never() -> bool:
     return False
 
 
-def _plain(backend: Backend) -> bool:
-    """Whether nothing is asked for that needs more than connections."""
-    cares = (backend.health_check, backend.outlier_detection, backend.circuit_breaker, backend.concurrency)
-    return not any(cares) and not backend.hold and backend.load_balancer == LoadBalancer()
+def _minds_time(backend: Backend, kserve: bool) -> bool:
+    """KServe's router makes each call once, whatever time is left, unless somebody asks for more."""
+    return not kserve or backend.retry != Retry() or backend.hedge is not None
 
 
 def _address(name: str, backend: Backend, prefix: str, verb: str) -> Address | bytes:

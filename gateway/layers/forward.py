@@ -16,6 +16,8 @@ from gateway.http.wire import NOT_FORWARDED, encode_fields
 from gateway.message import REPRESENTATION, Encoded, Headers, Request, Response
 from gateway.service import Layer, Service
 
+from .pace import Pace, no_pace
+
 Address = tuple[bytes, bytes]
 """Method and target of a call."""
 
@@ -84,7 +86,10 @@ def kserve_rule(patterns: Iterable[str]) -> Callable[[bytes], bool]:
 
 
 class Forward:
-    """Calls ``inner`` with a request of its own, and tells it how many milliseconds are left."""
+    """Calls ``inner`` with a request of its own, and tells it how many milliseconds are left.
+
+    Raises DeadlineExceeded, at the call itself, when that is too little.
+    """
 
     def __init__(
         self,
@@ -96,6 +101,7 @@ class Forward:
         tell_time: bool,
         streams: bool,
         traced: bool,
+        pace: Pace,
     ) -> None:
         self.inner = inner
         self._allowed = allowed
@@ -107,6 +113,7 @@ class Forward:
         self._timeout = timeout
         self._tell_time = tell_time
         self._streams = streams
+        self._pace = pace
         self._clock = asyncio.get_running_loop().time
 
     def __call__(self, request: Request) -> Awaitable[Response]:
@@ -126,24 +133,26 @@ class Forward:
         if self._tell_time and left < inf:
             stamp += b"x-request-timeout-ms: %d\r\n" % (left * 1000)
         method, target = self._address or (request.method, self._prefix + request.target)
-        return self.inner(
-            Request(
-                method,
-                target,
-                headers,
-                request.body,
-                now + left,
-                peer=request.peer,
-                encoded=encoded,
-                stamp=stamp,
-                hurried=request.hurried,
-                affinity=request.affinity,
-                apart=request.apart,
-                trace=request.trace,
-                record=request.record,
-                streams=self._streams,
-            )
+        call = Request(
+            method,
+            target,
+            headers,
+            request.body,
+            now + left,
+            peer=request.peer,
+            encoded=encoded,
+            stamp=stamp,
+            hurried=request.hurried,
+            affinity=request.affinity,
+            apart=request.apart,
+            trace=request.trace,
+            record=request.record,
+            streams=self._streams,
         )
+        pace = self._pace
+        if left < pace.median or now >= pace.look_at:
+            return pace.call(self.inner, call)
+        return self.inner(call)
 
     def _through(self, headers: Headers) -> Headers:
         allowed = self._allowed
@@ -179,12 +188,14 @@ def forward(
     tell_time: bool = True,
     streams: bool = False,
     traced: bool = False,
+    pace: Pace | None = None,
 ) -> Layer:
     """``added``: header fields put on every call. ``timeout``: seconds a call; may be infinite.
 
     ``streams``: nobody here needs the whole of an answer, so it may pass through as it comes.
 
     ``address``: where it goes; or bytes to put before the client's own target, whose method is kept then. ``traced``:
-    the gateway's own header lines are about traces, too.
+    the gateway's own header lines are about traces, too. ``pace``: knows which calls can hardly end in time.
     """
-    return lambda inner: Forward(inner, allowed, added, address, timeout, tell_time, streams, traced)
+    pace = pace or no_pace()
+    return lambda inner: Forward(inner, allowed, added, address, timeout, tell_time, streams, traced, pace)

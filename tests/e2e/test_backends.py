@@ -33,6 +33,7 @@ from gateway.config.backend import (
 from gateway.config.schema import Config, Fallback, FallbackResponse, Graph, Node, Step
 from gateway.http.tls import server_context
 from gateway.layers.budget import WINDOW
+from gateway.layers.quantile import ENOUGH
 from tests.support.badserver import BadServer, Line, badserver
 from tests.support.behaviours import Answer, Hang, Late, Reset
 from tests.support.certificates import Authority, Files
@@ -389,6 +390,19 @@ async def test_graphs_that_call_the_same_service_have_a_patience_of_their_own(mo
 
 
 # Second attempts.
+
+
+async def test_a_call_that_cannot_end_in_time_is_not_made() -> None:
+    async with AsyncExitStack() as stack:
+        (model,) = await stubs(stack, after(0.1, b"[]"))
+        gateway = await stack.enter_async_context(serving(config([model.url])))
+        for _ in range(ENOUGH):
+            assert (await gateway.post(PREDICT)).status == 200
+        hurried = await gateway.post(PREDICT, b"{}", ("x-request-timeout-ms", "60"))
+        assert is_error(hurried, 504, "deadline_exceeded")
+        assert "half of the calls of m take longer than" in hurried.json["detail"]
+        assert len(model.calls) == ENOUGH
+        assert (await gateway.post(PREDICT, b"{}", ("x-request-timeout-ms", "1000"))).status == 200
 
 
 async def test_a_second_call_wins_and_the_slow_one_is_called_off() -> None:

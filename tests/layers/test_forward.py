@@ -13,6 +13,7 @@ from gateway.errors import DeadlineExceeded
 from gateway.http.wire import HOP_BY_HOP, NOT_FORWARDED, encode_fields, field_lines
 from gateway.layers.forward import Address, Allowed, ContentTypeJson, Forward, forward, rules
 from gateway.layers.forwarded import forwarded
+from gateway.layers.pace import Pace
 from gateway.message import REPRESENTATION, Encoded, Headers, Request
 from gateway.service import Service
 from tests.support.clock import run, virtual
@@ -272,6 +273,34 @@ async def test_without_time_there_is_no_call() -> None:
     await asyncio.sleep(100)
     with pytest.raises(DeadlineExceeded):
         await forward(*rules("none"), AT, 5.0)(MockService())(ask(deadline=100.0))
+
+
+@virtual
+async def test_a_call_is_not_made_when_half_of_them_take_longer_than_there_is() -> None:
+    service = MockService()
+    pace = Pace("iris", asyncio.get_running_loop().time)
+    call = forward(*rules("none"), AT, 30.0, pace=pace)(service)
+    for _ in range(20):
+        service.answers(after=1.0)
+        await call(ask())
+    with pytest.raises(DeadlineExceeded) as caught:
+        await call(ask(deadline=asyncio.get_running_loop().time() + 0.5))
+    assert caught.value.detail.startswith("500 ms were left, and half of the calls of iris take longer than")
+    assert len(service.requests) == 20
+    service.answers(after=1.0)
+    await call(ask(deadline=asyncio.get_running_loop().time() + 1.5))
+    assert len(service.requests) == 21
+
+
+@virtual
+async def test_of_many_calls_at_once_one_is_timed() -> None:
+    service = MockService(futures=True).always(answer())
+    pace = Pace("iris", asyncio.get_running_loop().time)
+    call = forward(*rules("none"), AT, 30.0, pace=pace)(service)
+    calls = [call(ask()) for _ in range(5)]
+    assert [asyncio.isfuture(each) for each in calls] == [False, True, True, True, True]
+    for each in calls:
+        await each
 
 
 @virtual
