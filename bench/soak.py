@@ -1,13 +1,14 @@
 """What clients see while model servers die, hang and slow down: an open loop against four endpoints, one at a time in
 trouble for 10 s, with 5 s of peace between.
 
-Usage: soak.py [--minutes 10] [--rate 500] [--bare | --no-retries]
+Usage: soak.py [--minutes 10] [--rate 500 | --share 0.5] [--bare | --no-retries]
 Prints a table and, as the last line, the same as JSON. `--bare`: one endpoint, and nothing done about its failures.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import sys
 import tempfile
@@ -17,10 +18,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 from graphs import pass_through
-from load import PATH, body, wait_until_up
+from load import PATH, Traffic, body, drive, wait_until_up
 from openloop import HEAD, Connection, OpenLoop, quantile
 from outcome import Outcome
 from processes import Process, cores, free_ports
@@ -33,8 +35,11 @@ NEVER = "never"
 """No answer, or not even sent, when the soak was over."""
 
 
-@dataclass(frozen=True)
-class Call:
+CAPACITY_SECONDS = 5.0
+"""For how long a closed loop measures what the gateway and its endpoints can do, where the rate is a share of that."""
+
+
+class Call(NamedTuple):
     """One request; ``due`` and ``seconds`` are since the beginning and since it was due."""
 
     due: float
@@ -155,20 +160,45 @@ def gateway(ports: Sequence[int], directory: Path, retries: bool) -> Iterator[in
 
 
 def soak(
-    plan: Sequence[Phase], count: int, rate: float, directory: Path, connections: int = 256, *, retries: bool = True
+    plan: Sequence[Phase],
+    count: int,
+    rate: float,
+    directory: Path,
+    connections: int = 256,
+    *,
+    retries: bool = True,
+    share: float = 0.0,
 ) -> list[Call]:
-    """Every call of ``rate`` a second against ``count`` endpoints, which fare as planned."""
+    """Every call of ``rate`` a second, or of a ``share`` of the capacity, against ``count`` endpoints that fare as planned."""
     payload = body(100)
     request = HEAD.format(path=PATH, length=len(payload)).encode() + payload
     ports = free_ports(count)
     with endpoints(ports, directory) as behind, gateway(ports, directory, retries) as port:
+        if share:
+            rate = share * capacity(port, directory)
         load = Soak(port, request, rate, connections)
         try:
-            with afflicted(plan, behind):
+            with afflicted(plan, behind), uncollected():
                 load.run(plan[-1].end)
         finally:
             load.close()
         return load.calls
+
+
+def capacity(port: int, directory: Path) -> float:
+    """Requests a second of a closed loop of 64 connections, while nothing is in trouble."""
+    load = drive(f"http://127.0.0.1:{port}", Traffic(), CAPACITY_SECONDS, cores()[1], directory)
+    return load.requests / load.seconds
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Millions of calls are kept: the collector would stop the load for seconds to look at them."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def table(kinds: dict[str, Seen]) -> str:
@@ -191,13 +221,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--rate", type=float, default=500, help="requests a second")
+    parser.add_argument("--share", type=float, default=0.0, help="of the capacity, measured first, in place of --rate")
     parser.add_argument("--bare", action="store_true", help="one endpoint, nothing done about failures")
     parser.add_argument("--no-retries", action="store_true", help="four endpoints, each request called once")
     options = parser.parse_args()
     count = 1 if options.bare else 4
     plan = phases(60 * options.minutes, count)
     with tempfile.TemporaryDirectory(prefix="soak-") as directory:
-        calls = soak(plan, count, options.rate, Path(directory), retries=not options.no_retries)
+        retries = not options.no_retries
+        calls = soak(plan, count, options.rate, Path(directory), retries=retries, share=options.share)
     print(table(by_kind(calls, plan)))
     print(as_json(calls, plan))
 
