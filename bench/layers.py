@@ -38,12 +38,13 @@ from gateway.graph.sequence import Sequence
 from gateway.graph.splitter import Splitter
 from gateway.graph.step import Step
 from gateway.graph.switch import Switch
+from gateway.http.arrival import ReaderLimits
 from gateway.http.client import ClientConnection
 from gateway.http.heads import Heads
 from gateway.http.listener import Server
 from gateway.http.origin import split
 from gateway.http.pool import Pool, Sweeper
-from gateway.http.requests import ReaderLimits, RequestReader
+from gateway.http.requests import RequestReader
 from gateway.http.responses import ResponseReader
 from gateway.http.server import ServerConnection
 from gateway.layers.access import access

@@ -169,7 +169,10 @@ def soak(
     retries: bool = True,
     share: float = 0.0,
 ) -> list[Call]:
-    """Every call of ``rate`` a second, or of a ``share`` of the capacity, against ``count`` endpoints that fare as planned."""
+    """Every call of ``rate`` a second against ``count`` endpoints, which fare as planned.
+
+    ``share``: of the capacity, measured first, in place of the rate.
+    """
     payload = body(100)
     request = HEAD.format(path=PATH, length=len(payload)).encode() + payload
     ports = free_ports(count)

@@ -32,8 +32,19 @@ def check_authority(fields: dict[bytes, bytes], minor: int) -> None:
         raise BadRequest("an HTTP/1.1 request needs a Host header")
 
 
-def rewritten(method: bytes, target: bytes, headers: Headers) -> tuple[bytes, Headers]:
-    """A target that is no path, and its headers: in absolute form, the authority in it wins over Host."""
+def minor_version(version: str) -> int:
+    """Of HTTP/1.0 and HTTP/1.1."""
+    if version not in ("1.0", "1.1"):
+        raise BadRequest(f"HTTP/{version} is not spoken here")
+    return int(version[2])
+
+
+def path_form(method: bytes, target: bytes, headers: Headers) -> tuple[bytes, Headers]:
+    """The target as a path, and the headers: in absolute form, the authority in it wins over Host."""
+    if target[:1] == b"/" and method != b"CONNECT":
+        if b"#" in target:
+            raise BadRequest("the request target has a fragment")
+        return target, headers
     if method == b"CONNECT":
         raise NotImplementedByGateway("CONNECT: this is no forward proxy")
     if target == b"*" and method == b"OPTIONS":

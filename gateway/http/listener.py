@@ -15,8 +15,8 @@ from gateway.errors import GatewayError, NoHealthyUpstream, Overloaded
 from gateway.message import Request, Response
 from gateway.telemetry.metrics import Registry
 
+from .arrival import ReaderLimits
 from .buffers import Buffers
-from .requests import ReaderLimits
 from .server import ServerConnection
 from .wire import http_date
 

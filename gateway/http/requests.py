@@ -10,7 +10,6 @@ from collections.abc import Callable
 from math import inf
 
 import httptools
-import msgspec
 
 from gateway.errors import (
     BadRequest,
@@ -23,9 +22,10 @@ from gateway.errors import (
 )
 from gateway.message import Headers, Request
 
-from .buffers import UNCOUNTED, Buffers, Claim
-from .head import body_follows, check_authority, combined, expects_continue, replay, rewritten
-from .heads import Heads, RequestHead, request_head
+from .arrival import Arrival, ReaderLimits
+from .buffers import UNCOUNTED, Claim
+from .head import body_follows, check_authority, combined, expects_continue, minor_version, path_form, replay
+from .heads import request_head
 from .wire import MAX_TARGET, REQUEST_LINE, extended, nominated, requested_timeout
 
 START, HEAD, BODY = range(3)
@@ -34,25 +34,6 @@ SLICE = 16 << 10
 """Bytes parsed in one go: a request takes far more room parsed than on the wire, and one read may bring thousands."""
 
 _SMALL_CHUNKS_ALLOWANCE = 64 << 10
-
-
-class Arrival(msgspec.Struct, frozen=True, gc=False):
-    """A complete request, and what its answer must know about the connection."""
-
-    request: Request
-    persistent: bool
-    minor: int
-    """Minor HTTP version: 0 or 1."""
-
-
-class ReaderLimits(msgspec.Struct, frozen=True):
-    """Bytes, bytes and a count, as in ``server.limits``; the heads that were found to keep to them; room for bodies."""
-
-    body: int
-    head: int
-    fields: int
-    heads: Heads[RequestHead] = msgspec.field(default_factory=Heads)
-    buffers: Buffers = msgspec.field(default_factory=Buffers)
 
 
 class RequestReader:
@@ -294,16 +275,18 @@ class RequestReader:
             fields = combined(headers)
         if self._wire > self.limits.head and sum(len(n) + len(v) + 4 for n, v in headers) > self.limits.head:
             raise HeadersTooLarge(f"the request head exceeds {self.limits.head} bytes")
-        if self._minor is None:
-            self._check_version()
-        minor = self._minor or 0
-        self._check_target(fields, minor)
+        method = parser.get_method()
+        if self._minor is None:  # pipelined behind another in one read; the first one's line was matched already
+            self._minor = minor_version(parser.get_http_version())
+        minor = self._minor
+        check_authority(fields, minor)
+        self._target, self._headers = path_form(method, self._target, headers)
         follows = body_follows(fields, minor, self.limits.body)
         if follows and not self.limits.buffers.fits(int(fields.get(b"content-length", b"0"))):
             raise _no_room()
         self.expects = b"expect" in fields and expects_continue(fields, minor) and follows
         if follows and parser.should_upgrade():
-            self._replay = replay(parser.get_method(), fields, parser.should_keep_alive())
+            self._replay = replay(method, fields, parser.should_keep_alive())
         self._timeout = requested_timeout(fields)
         self._plain = minor == 1 and b"transfer-encoding" not in fields and self._timeout is None and not self.expects
         given = fields.get(b"x-request-id")
@@ -311,21 +294,6 @@ class RequestReader:
         connection = fields.get(b"connection")
         if connection is not None and (drop := nominated(connection)):
             self._headers = [field for field in self._headers if field[0] not in drop]
-
-    def _check_version(self) -> None:
-        """For a request pipelined behind another in one read; the first one's line was matched already."""
-        version = self._parser.get_http_version()
-        if version not in ("1.0", "1.1"):
-            raise BadRequest(f"HTTP/{version} is not spoken here")
-        self._minor = int(version[2])
-
-    def _check_target(self, fields: dict[bytes, bytes], minor: int) -> None:
-        check_authority(fields, minor)
-        method, target = self._parser.get_method(), self._target
-        if target[:1] != b"/" or method == b"CONNECT":
-            self._target, self._headers = rewritten(method, target, self._headers)
-        elif b"#" in target:
-            raise BadRequest("the request target has a fragment")
 
 
 def _no_room() -> Overloaded:

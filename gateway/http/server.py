@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from math import inf
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from gateway.errors import Abandoned, ClientClosed, GatewayError, RequestTimeout
 from gateway.message import Response
@@ -19,10 +18,13 @@ from gateway.problem import problem
 from gateway.stream import Stream
 
 from .answer import connection, known_head, length, whole_head
+from .arrival import Arrival
 from .delivery import Delivery
 from .drive import Drive
+from .flow import ANSWERING, HEAD, IDLE, Flow
+from .flow import BODY as ARRIVING
 from .halfclose import Probe
-from .requests import BODY, Arrival, RequestReader
+from .requests import BODY, RequestReader
 from .wire import CONTINUE
 
 if TYPE_CHECKING:
@@ -30,41 +32,27 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gateway.http")
 
-LINGER = 2.0
-"""Seconds in which a refused client may go on sending before its connection is closed (RFC 9112 section 9.6)."""
-
 _LARGE = 64 << 10
-_IDLE, _HEAD, _BODY, _ANSWERING = range(4)
 
 
-class ServerConnection(asyncio.Protocol):
+class ServerConnection(Flow):
     """Reads requests from one client and answers them, in order."""
 
     __slots__ = (
         "_answering",
         "_call",
-        "_clogged",
         "_delivery",
-        "_eof",
-        "_finished",
         "_head_only",
         "_minor",
-        "_peer",
         "_persistent",
         "_phase",
         "_reader",
-        "_reading",
         "_refusal",
-        "_server",
-        "_transport",
-        "_unsent",
-        "deadline",
     )
 
     def __init__(self, server: Server) -> None:
-        self._server = server
+        super().__init__(server)
         self._reader = RequestReader(server.reader_limits, server.loop.time)
-        self._transport: asyncio.Transport | None = None
         self._call = Drive(server.loop, self._answered)
         self._delivery: Delivery | None = None
         self._refusal: GatewayError | None = None
@@ -72,15 +60,7 @@ class ServerConnection(asyncio.Protocol):
         self._persistent = True
         self._head_only = False
         self._minor = 1
-        self._peer = b""
-        self._reading = True
-        self._clogged = False
-        self._unsent = 0
-        self._eof = False
-        self._finished = False
-        self._phase = _IDLE
-        self.deadline = server.now + server.patience[_HEAD]
-        """Loop time at which ``expire`` is due; infinite while a graph works on an answer."""
+        self._phase = IDLE
 
     def __repr__(self) -> str:
         state = "finished" if self._finished else "answering" if self._answering else "reading"
@@ -94,9 +74,7 @@ class ServerConnection(asyncio.Protocol):
     # The transport calls these.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        peer = transport.get_extra_info("peername")
-        self._peer = peer[0].encode() if isinstance(peer, tuple) else b""
+        super().connection_made(transport)
         self._server.opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -144,22 +122,17 @@ class ServerConnection(asyncio.Protocol):
         self._reader.close()
 
     def pause_writing(self) -> None:
-        assert self._transport is not None
-        self._clogged = True
+        self._clog()
         if self._delivery is not None:
             self._delivery.hold()  # and the client is still read from, to see when it goes
         else:
             self._pause()
-        self._unsent = self._transport.get_write_buffer_size()
-        self.deadline = self._server.now + self._server.patience[_BODY]
 
     def resume_writing(self) -> None:
-        self._clogged = False
+        self._unclog()
         if self._delivery is not None:
             self.deadline = inf
             self._delivery.flow()
-        if self._finished:
-            self.deadline = self._server.now + LINGER
         if not self._answering:
             self._next()
 
@@ -192,7 +165,7 @@ class ServerConnection(asyncio.Protocol):
         request.peer = self._peer
         self._answering = True
         self._head_only = request.method == b"HEAD"
-        self._phase = _ANSWERING
+        self._phase = ANSWERING
         self.deadline = inf
         self._call.begin(self._server.app(request))
         if self._reader.behind:
@@ -282,22 +255,12 @@ class ServerConnection(asyncio.Protocol):
         if reader.expects and self._transport is not None:
             reader.expects = False
             self._transport.write(CONTINUE)
-        phase = _BODY if reader.state == BODY else _HEAD if reader.started else _IDLE
+        phase = ARRIVING if reader.state == BODY else HEAD if reader.started else IDLE
         if phase != self._phase:  # a phase has one deadline, however often a byte trickles in
             self._phase = phase
             self.deadline = server.now + server.patience[phase]
         if not self._reading:
             self._resume()
-
-    def _resume(self) -> None:
-        if not self._reading and self._transport is not None:
-            self._reading = True
-            self._transport.resume_reading()
-
-    def _pause(self) -> None:
-        if self._reading and self._transport is not None and not self._eof:
-            self._reading = False
-            self._transport.pause_reading()
 
     # The end.
 
@@ -308,29 +271,18 @@ class ServerConnection(asyncio.Protocol):
         self._write(problem(error))
 
     def _finish(self) -> None:
-        """Close; first let a client that goes on sending see its answer, by throwing away what it sends."""
+        """Close; first let a client that goes on sending see its answer."""
         transport = self._transport
         assert transport is not None
         self._finished = True
         self._call.cancel()
-        self._unsent = sys.maxsize
-        self.deadline = self._server.now + LINGER
-        if self._eof or not (self._refusal or self._reader.behind or self._reader.started or not self._reading):
-            transport.close()
-            return
-        if transport.can_write_eof():
-            transport.write_eof()
-        self._resume()
+        unread = self._refusal or self._reader.behind or self._reader.started or not self._reading
+        self._end(transport, sending=bool(unread) and not self._eof)
 
     def close_if_idle(self) -> None:
         """Close unless a request is in progress; for the drain."""
         if self.idle and self._transport is not None:
             self._finish()
-
-    def abort(self) -> None:
-        """Close at once, whatever is in progress."""
-        if self._transport is not None:
-            self._transport.abort()
 
     def turn_away(self, error: GatewayError) -> None:
         """Answer ``error`` before anything was read, and close."""
@@ -343,7 +295,7 @@ class ServerConnection(asyncio.Protocol):
         if transport is None:
             return
         if self._clogged or (self._finished and transport.get_write_buffer_size()):
-            self._expire_clogged(transport)
+            self._stuck(transport)
         elif self._finished:
             transport.abort()
         elif self._reader.started:
@@ -351,12 +303,3 @@ class ServerConnection(asyncio.Protocol):
             self._next()
         else:
             self._finish()
-
-    def _expire_clogged(self, transport: asyncio.Transport) -> None:
-        unsent = transport.get_write_buffer_size()
-        if unsent < self._unsent:
-            self._unsent = unsent
-            self.deadline = self._server.now + self._server.patience[_BODY]
-        else:
-            log.info("client does not read its answer; connection closed with %d bytes unsent", unsent)
-            transport.abort()

@@ -26,10 +26,10 @@ def test_only_http_1_0_may_do_without_host() -> None:
 
 def test_the_authority_of_an_absolute_target_replaces_host() -> None:
     headers = [(b"host", b"a"), (b"x", b"y")]
-    assert head.rewritten(b"GET", b"http://b/c", headers) == (b"/c", [(b"x", b"y"), (b"host", b"b")])
-    assert head.rewritten(b"OPTIONS", b"*", headers) == (b"*", headers)
+    assert head.path_form(b"GET", b"http://b/c", headers) == (b"/c", [(b"x", b"y"), (b"host", b"b")])
+    assert head.path_form(b"OPTIONS", b"*", headers) == (b"*", headers)
     with pytest.raises(NotImplementedByGateway):
-        head.rewritten(b"CONNECT", b"b:443", headers)
+        head.path_form(b"CONNECT", b"b:443", headers)
 
 
 @pytest.mark.parametrize(

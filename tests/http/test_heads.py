@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError
+from gateway.http.arrival import ReaderLimits
 from gateway.http.heads import LONGEST, ROOM, UNREPEATED, Heads, RequestHead, ResponseHead, request_head, response_head
-from gateway.http.requests import ReaderLimits, RequestReader
+from gateway.http.requests import RequestReader
 from gateway.http.responses import ResponseReader
 from gateway.message import Request, Response
 from tests.support.service import plain

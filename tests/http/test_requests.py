@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError, HeadersTooLarge, Overloaded, PayloadTooLarge, UriTooLong
+from gateway.http.arrival import ReaderLimits
 from gateway.http.buffers import Buffers
-from gateway.http.requests import SLICE, ReaderLimits, RequestReader
+from gateway.http.requests import SLICE, RequestReader
 from gateway.message import Request
 from tests.support.service import plain
 from tests.support.transport import deliveries

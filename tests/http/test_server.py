@@ -9,10 +9,11 @@ import pytest
 
 from gateway.config import schema
 from gateway.errors import Abandoned, GatewayError, UpstreamReset
+from gateway.http.flow import LINGER
 from gateway.http.halfclose import PROBE_AFTER
 from gateway.http.heads import ResponseHead, response_head
 from gateway.http.listener import Server
-from gateway.http.server import LINGER, ServerConnection
+from gateway.http.server import ServerConnection
 from gateway.message import Headers, Request, Response
 from gateway.problem import problem
 from gateway.telemetry.metrics import Registry
