@@ -725,6 +725,21 @@ async def test_a_full_queue_takes_the_more_urgent_in_place_of_the_last() -> None
     assert batched.quiet()
 
 
+@virtual
+async def test_who_left_in_that_very_moment_gives_its_place_without_a_word() -> None:
+    batched = Batched(Model(1.0), max_queue=1, priority_levels=2)
+    first = batched(urgent(1, 1))
+    await asyncio.sleep(0.1)
+    low = batched(urgent(2, 2))
+    await asyncio.sleep(0.1)
+    low.cancel()
+    high = batched.service(urgent(1, 3))
+    assert await ends(first, high) == [[-1], [-3]]
+    assert low.cancelled()
+    await asyncio.sleep(0)
+    assert batched.quiet()
+
+
 def test_nobody_starves_however_many_urgent_ones_come() -> None:
     async def scenario() -> float:
         batched = Batched(Model(0.1), max_batch_size=1, priority_levels=2, promote_after=2.0)
