@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Hashable
 from functools import cache, partial
 from math import inf
 from urllib.parse import quote
@@ -28,7 +29,7 @@ from .http.origin import AS_IT_IS, split
 from .layers.access import Upstream, access, route
 from .layers.admit import Allowance, admit
 from .layers.affinity import affinity
-from .layers.batch import apart, batch, batcher
+from .layers.batch import PRIORITY, apart, batch, batcher, priorities
 from .layers.budget import Budget
 from .layers.deadline import deadline
 from .layers.fault import fault
@@ -147,7 +148,10 @@ class _Compiler:
     ) -> Service:
         """A call of ``service`` at ``address``; bytes: with the client's own method and target, and these before it."""
         server = self._config.server
-        allowed, added = rules(graph.compat, server.headers, graph.headers, backend.headers)
+        ranked = backend.batch is not None and backend.batch.priority_levels > 1
+        allowed, added = rules(
+            graph.compat, server.headers, graph.headers, backend.headers, also=PRIORITY if ranked else frozenset()
+        )
         kserve = graph.compat == "kserve"
         exact = not isinstance(address, bytes)  # else the calls may be of all kinds, quick ones and slow ones
         by = backend.load_balancer.consistent_hash
@@ -171,21 +175,27 @@ class _Compiler:
             withhold(allowed) if self._tracer else None,
             forwarded(server.trusted_proxies) if allowed[b"x-forwarded-for"] and not kserve else None,
             ContentTypeJson if kserve else None,
-            self._batch(name, backend),
+            self._batch(name, backend, (kserve, *dict(added))),
             *self._again(name, backend, kserve),
             fault(backend.fault, self._registry, name) if backend.fault else None,
             service=service,
         )
 
-    def _batch(self, name: str, backend: Backend) -> Layer | None:
-        """What makes one call of several. Outside ``_again``: a batch is retried as one."""
+    def _batch(self, name: str, backend: Backend, place: Hashable) -> Layer | None:
+        """What makes one call of several. Outside ``_again``: a batch is retried as one.
+
+        What stands behind is the same in all graphs but for ``place``: their requests share calls.
+        """
         policy = backend.batch
         if policy is None:
             return None
         if name not in self._batchers:
-            self._batchers[name] = batcher(self._registry, name, policy, self._workers)
+            self._batchers[name] = batcher(
+                self._registry, name, policy, self._workers, self._lease.learnt(name, backend)
+            )
         format = format_of(backend.protocol, policy.rows_path, policy.predictions_path)
-        return batch(self._batchers[name], format, policy.max_batch_size)
+        urgency = priorities(policy, in_body=backend.protocol == "v2")
+        return batch(self._batchers[name], format, policy.max_batch_size, place, urgency)
 
     def _again(self, name: str, backend: Backend, kserve: bool) -> tuple[Layer | None, ...]:
         """What makes a call more than once. KServe's router does nothing of the kind unless told so."""

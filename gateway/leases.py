@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
+from .batching.learnt import Learnt
 from .config import schema
 from .config.payload import Spool
 from .graph.kserve.sidecar import Mesh
@@ -108,7 +109,7 @@ class Lease:
     def __init__(self, leases: Leases, registry: Registry, max_body: int, workers: int = 1) -> None:
         self.pools: dict[Hashable, Pool] = {}
         self.upstreams: dict[Hashable, Upstream] = {}
-        self._logs: list[Hashable] = []
+        self._others: list[Hashable] = []
         self.queues: dict[Hashable, Queue] = {}
         self._visited: dict[Hashable, None] = {}
         self._leases = leases
@@ -172,7 +173,7 @@ class Lease:
     def access_log(self, config: schema.AccessLog) -> AccessLog:
         """The log that ``config`` describes. Raises OSError when its file cannot be opened."""
         log = self._leases.take(config, lambda: AccessLog(config, self._registry))
-        self._logs.append(config)
+        self._others.append(config)
         return log
 
     def queue(self, name: str, spool: Spool) -> Queue:
@@ -188,6 +189,14 @@ class Lease:
             queue = self.queues[key] = self._leases.take(key, make)
             self._pending.append(partial(queue.configure, spool, segment))
         return queue
+
+    def learnt(self, name: str, backend: schema.Backend) -> Learnt:
+        """What batching knows of the backend ``name``, unless it is another one now, or batched in another way."""
+        model = backend.protocol, backend.model, backend.path
+        key = ("learnt", name, backend.urls, model, backend.batch)
+        learnt = self._leases.take(key, Learnt)
+        self._others.append(key)
+        return learnt
 
     async def open(self) -> None:
         """Wait until the upstreams know where they are."""
@@ -248,12 +257,12 @@ class Lease:
 
     def release(self) -> None:
         """Give everything back."""
-        for key in (*self.pools, *self.upstreams, *self.queues, *self._logs):
+        for key in (*self.pools, *self.upstreams, *self.queues, *self._others):
             self._leases.give_back(key)
         self.pools.clear()
         self.upstreams.clear()
         self.queues.clear()
-        self._logs.clear()
+        self._others.clear()
         self._visited.clear()
 
 

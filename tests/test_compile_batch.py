@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import struct
 from collections.abc import AsyncIterator, Callable
@@ -10,15 +11,19 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
+import pytest
 from aiohttp import web
 
+from gateway.app import App
 from gateway.compile import compile_app
 from gateway.config.backend import Backend, Retry
 from gateway.config.batch import Batch
 from gateway.config.schema import Config, Explain, Graph, HeaderRules, Node, Step
+from gateway.telemetry.metrics import Registry
+from gateway.telemetry.tracing import start_tracing
+from tests.support.collector import collector
 from tests.support.counted import total, until
 from tests.support.loopback import Answer, Call, Reply, Running, Stub, serving, stub
-from tests.support.spans import Spans
 
 PREDICT = "/v1/models/g:predict"
 
@@ -55,6 +60,20 @@ async def gathered(gateway: Running, model: Stub, *calls: Callable[[], Any]) -> 
     first = asyncio.create_task(calls[0]())
     await model.arrived.acquire()
     return await asyncio.gather(first, *(call() for call in calls[1:]))
+
+
+async def queued(gateway: Running, count: int) -> None:
+    """Wait until so many requests wait."""
+    await until(lambda: total(gateway.registry, "gateway_batch_queue_depth") >= count)
+
+
+async def reloaded(gateway: Running, config: Config) -> App:
+    """The next generation, when the one before has ended."""
+    new = compile_app(config, gateway.leases, gateway.registry)
+    new.begin()
+    gateway.server.app = new
+    await gateway.app.retire()
+    return new
 
 
 def predict(gateway: Running, *rows: Any, headers: tuple[tuple[str, str], ...] = ()) -> Callable[[], Any]:
@@ -198,7 +217,7 @@ async def test_a_batch_is_retried_as_one() -> None:
         assert total(gateway.registry, "gateway_upstream_retries_total", backend="b") == 1
 
 
-async def test_graphs_share_the_slots_of_a_backend_and_explanations_are_not_batched() -> None:
+async def test_graphs_share_the_calls_of_a_backend_and_explanations_are_not_batched() -> None:
     async with stub(slowly(lambda call: negated(call) if call.target.endswith("predict") else b"why")) as model:
         config = Config(
             backends={"b": Backend(url=model.url, batch=Batch())},
@@ -207,14 +226,15 @@ async def test_graphs_share_the_slots_of_a_backend_and_explanations_are_not_batc
         async with serving(config) as gateway:
             first = asyncio.create_task(gateway.post(PREDICT, b'{"instances":[1]}'))
             await model.arrived.acquire()
+            paths = PREDICT, "/v1/models/h:predict"
+            others = [
+                asyncio.create_task(gateway.post(path, b'{"instances":[%d]}' % n)) for n, path in enumerate(paths)
+            ]
             why = await gateway.post("/v1/models/h:explain", b'{"instances":[1]}')
-            other = asyncio.create_task(gateway.post("/v1/models/h:predict", b'{"instances":[2]}'))
-            assert (why.body, (await first).json, (await other).json["predictions"]) == (
-                b"why",
-                {"predictions": [-1]},
-                [-2],
-            )
-            assert total(gateway.registry, "gateway_batch_keys", backend="b") == 2
+            assert (why.body, (await first).json) == (b"why", {"predictions": [-1]})
+            assert [(await other).json["predictions"] for other in others] == [[0], [-1]]
+            assert sorted(model.calls[-1].json["instances"]) == [0, 1]
+            assert total(gateway.registry, "gateway_batch_keys", backend="b") == 1
             assert total(gateway.registry, "gateway_batch_bypassed_total") == 0
 
 
@@ -230,17 +250,97 @@ async def test_a_client_that_leaves_harms_nobody() -> None:
         assert [call.json["instances"] for call in model.calls] == [[0], [1, 3]]
 
 
-async def test_a_batch_has_a_span_linked_to_all_its_members() -> None:
-    spans = Spans()
-    async with stub(slowly(negated)) as model:
+async def test_a_batch_has_a_span_linked_to_all_its_members(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with stub(slowly(negated)) as model, collector() as traces:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", traces.url)
+        tracer = start_tracing(os.environ, Registry.private())
+        assert tracer is not None
         config = Config(backends={"b": Backend(url=model.url, batch=Batch())}, graphs={"g": graph()})
-        async with serving(config, spans.tracer()) as gateway:
-            await gathered(gateway, model, *(predict(gateway, n) for n in range(3)))
-    (span,) = [span for span in spans if span.name == "batch"]
-    assert (span.attributes["gateway.batch.rows"], len(span.links)) == (2, 1)
-    assert {span.trace_id, span.links[0].trace_id} < {span.trace_id for span in spans if span.kind == "server"}
-    (attempt,) = [other for other in spans if other.parent == span.id]
-    assert model.calls[1].all("traceparent") == [f"00-{attempt.trace_id.decode()}-{attempt.id.decode()}-01"]
+        async with serving(config, tracer) as gateway:
+            unsampled = ("traceparent", f"00-{'a' * 32}-{'b' * 16}-00")
+            calls = [predict(gateway, n, headers=(unsampled,) if n == 1 else ()) for n in range(4)]
+            await gathered(gateway, model, *calls)
+        await asyncio.to_thread(tracer.close, 5.0)
+    (span,) = traces.named("batch b")
+    assert (span.attributes["gateway.batch.rows"], span.attributes["gateway.batch.requests"]) == (3, 3)
+    waits = [wait for wait in traces.named("batch.wait") if wait.links]
+    members = {f"{wait.trace_id}-{wait.parent}" for wait in waits}
+    assert set(span.links) == members
+    assert members == {f"{node.trace_id}-{node.id}" for node in traces.named("node root")[1:]}
+    assert [wait.links for wait in waits] == [[f"{span.trace_id}-{span.id}"]] * 2
+    assert f"{span.trace_id}-{span.parent}" in members
+    (attempt,) = [other for other in traces.named("POST") if other.parent == span.id]
+    assert model.calls[1].all("traceparent") == [f"00-{attempt.trace_id}-{attempt.id}-01"]
+
+
+async def test_priorities_are_read_wherever_they_are_said_and_end_here() -> None:
+    rules = HeaderRules(set={"x-priority": "3"})
+    async with stub(slowly(negated)) as model:
+        policy = Batch(max_batch_size=1, priority_levels=3, promote_after=60.0)
+        config = Config(
+            backends={"b": Backend(url=model.url, batch=policy, headers=HeaderRules(propagate=("^x-tenant$",)))},
+            graphs={"g": graph(), "bulk": graph(headers=rules)},
+        )
+        async with serving(config) as gateway:
+            first = asyncio.create_task(predict(gateway, 0)())
+            await model.arrived.acquire()
+            calls = [
+                gateway.post("/v1/models/bulk:predict", b'{"instances":[4]}', ("x-priority", "1")),
+                predict(gateway, 3, headers=(("x-priority", "3"),))(),
+                predict(gateway, 2)(),
+                predict(gateway, 1, headers=(("x-priority", "1"),))(),
+            ]
+            tasks = []
+            for number, call in enumerate(calls, 1):
+                tasks.append(asyncio.create_task(call))
+                await queued(gateway, number)
+            assert [(await task).status for task in (first, *tasks)] == [200] * 5
+            found = [call.json["instances"][0] for call in model.calls]
+            assert (found[:3], sorted(found[3:])) == ([0, 1, 2], [3, 4])
+            assert not any(call.all("x-priority") for call in model.calls)
+
+
+async def test_v2_requests_of_all_priorities_share_a_call() -> None:
+    def reply(call: Call) -> bytes:
+        (tensor,) = call.json["inputs"]
+        assert "parameters" not in call.json
+        return orjson.dumps({"model_name": "m", "outputs": [{**tensor, "name": "y"}]})
+
+    def infer(n: int) -> Callable[[], Any]:
+        tensor = {"name": "x", "datatype": "FP64", "shape": [1], "data": [n]}
+        said = {"parameters": {"priority": n}} if n else {}
+        return lambda: gateway.post("/v2/models/g/infer", orjson.dumps({**said, "inputs": [tensor]}))
+
+    async with batching(slowly(reply), Batch(priority_levels=3), protocol="v2") as (gateway, model):
+        answers = await gathered(gateway, model, *(infer(n) for n in range(4)))
+        assert [answer.json["outputs"][0]["data"] for answer in answers] == [[n] for n in range(4)]
+        assert [call.json["inputs"][0]["shape"] for call in model.calls] == [[1], [3]]
+        assert model.calls[1].json["inputs"][0]["data"] == [1, 2, 3]
+
+
+async def test_answers_tell_how_large_their_call_was() -> None:
+    async with batching(slowly(negated), Batch(report_size=True)) as (gateway, model):
+        answers = await gathered(gateway, model, *(predict(gateway, n, n) for n in range(3)))
+        assert [answer.header("x-gateway-batch-size") for answer in answers] == ["2", "4", "4"]
+
+
+async def test_a_drain_serves_all_who_wait() -> None:
+    async with batching(slowly(negated), Batch(max_batch_size=2)) as (gateway, _):
+        tasks = [asyncio.create_task(predict(gateway, n)()) for n in range(5)]
+        await queued(gateway, 3)
+        assert await gateway.server.drain(10.0)
+        assert [(await task).json["predictions"] for task in tasks] == [[-n] for n in range(5)]
+
+
+async def test_a_full_queue_says_when_to_come_again() -> None:
+    async with batching(slowly(negated), Batch(max_queue=1)) as (gateway, model):
+        first = asyncio.create_task(predict(gateway, 0)())
+        await model.arrived.acquire()
+        waiting = asyncio.create_task(predict(gateway, 1)())
+        await queued(gateway, 1)
+        refused = await predict(gateway, 2)()
+        assert (refused.status, refused.json["code"], refused.header("retry-after")) == (503, "upstream_overflow", "1")
+        assert [(await task).status for task in (first, waiting)] == [200, 200]
 
 
 async def test_whatever_comes_at_once_nobody_gets_a_row_of_somebody_elses() -> None:
@@ -284,10 +384,28 @@ async def test_who_waits_when_the_configuration_changes_is_served_by_the_old_one
             first = asyncio.create_task(predict(gateway, 1)())
             await model.arrived.acquire()
             waiting = asyncio.create_task(predict(gateway, 2)())
-            await until(lambda: total(gateway.registry, "gateway_batch_queue_depth") == 1)
-            old, new = gateway.app, compile_app(config, gateway.leases, gateway.registry)
-            new.begin()
-            gateway.server.app = new
-            await old.retire()
+            await queued(gateway, 1)
+            new = await reloaded(gateway, config)
             assert [(await call).json["predictions"] for call in (first, waiting)] == [[-1], [-2]]
+            await new.retire()
+
+
+async def test_a_reload_keeps_what_was_learnt() -> None:
+    def wrong(call: Call) -> bytes:
+        rows = call.json["instances"]
+        return orjson.dumps({"predictions": rows if len(rows) == 1 else []})
+
+    async with stub(slowly(wrong, 0.05)) as model:
+        config = Config(backends={"b": Backend(url=model.url, batch=Batch())}, graphs={"g": graph()})
+        async with serving(config) as gateway:
+            for _ in range(3):
+                await gathered(gateway, model, *(predict(gateway, n) for n in range(3)))
+                while not model.arrived.locked():
+                    await model.arrived.acquire()
+            assert total(gateway.registry, "gateway_batch_rests_total") == 1
+            new = await reloaded(gateway, config)
+            answers = await asyncio.gather(*(predict(gateway, n)() for n in range(3)))
+            assert [answer.json["predictions"] for answer in answers] == [[0], [1], [2]]
+            assert total(gateway.registry, "gateway_batch_bypassed_total", reason="resting") == 3
+            assert total(gateway.registry, "gateway_batch_mismatches_total") == 3
             await new.retire()

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.backend import CircuitBreaker
+from gateway.config.backend import CircuitBreaker, Retry
+from gateway.config.batch import Batch
 from gateway.config.schema import Backend, BackendTls
 from gateway.http.origin import Origin
 from gateway.leases import VISITED, Lease, Leases
@@ -158,6 +159,27 @@ async def test_what_an_upstream_shares_follows_the_generation_that_serves() -> N
         assert made.open == 1
         new.release()
         assert made.open == 0
+
+
+@virtual
+async def test_what_batching_has_learnt_is_kept_unless_it_is_another_backend_now() -> None:
+    async with generations() as made:
+        url, policy = "http://127.0.0.1:1", Batch()
+        backend = Backend(url=url, batch=policy)
+        old, new = made.new(), made.new()
+        learnt = old.learnt("a", backend)
+        assert new.learnt("a", Backend(url=url, batch=Batch(), retry=Retry(attempts=1))) is learnt
+        for other in (
+            Backend(url=f"{url}1", batch=policy),
+            Backend(endpoints=(url, f"{url}1"), batch=policy),
+            Backend(url=url, batch=Batch(max_batch_size=7)),
+            Backend(url=url, batch=policy, model="m"),
+        ):
+            assert new.learnt("a", other) is not learnt
+        assert new.learnt("b", backend) is not learnt
+        old.release()
+        assert made.new().learnt("a", backend) is learnt
+        new.release()
 
 
 @virtual

@@ -12,24 +12,28 @@ from collections.abc import Awaitable, Callable, Hashable
 from copy import copy
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING
 
 from gateway.config.batch import Batch as Policy
-from gateway.errors import DeadlineExceeded, GatewayError, InternalError, QueueTooLong, UpstreamTimeout
+from gateway.errors import (
+    DeadlineExceeded,
+    GatewayError,
+    InternalError,
+    QueueTooLong,
+    UpstreamOverflow,
+    UpstreamTimeout,
+)
 from gateway.formats.format import Format, Member, Mismatch, Unmergeable
 from gateway.message import Request, Response
 from gateway.service import Service, spawn
 
 from .blame import can_be_a_row, parts
-from .call import ended, send
-from .cost import Cost
+from .call import ended, send, sized
 from .deadlines import Deadlines
+from .kind import REST, Kind
 from .lane import Batch, Case, Entry, Lane, Part
+from .learnt import Learnt
 from .metrics import Counted
 from .queue import IDLE, Queue
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger("gateway")
 
@@ -41,6 +45,7 @@ class Batcher:
     """All batches of one backend, in one worker.
 
     ``new_id`` makes request ids. ``clock``: the loop's time, but finer than the milliseconds that it may count in.
+    ``learnt``: what is known of the backend already.
     """
 
     def __init__(
@@ -51,6 +56,7 @@ class Batcher:
         new_id: Callable[[], bytes],
         clock: Callable[[], float],
         workers: int = 1,
+        learnt: Learnt | None = None,
     ) -> None:
         self._backend = backend
         self._policy = policy
@@ -58,9 +64,10 @@ class Batcher:
         self._new_id = new_id
         self._loop = asyncio.get_running_loop()
         self._clock = clock
-        self._cost = Cost()
+        learnt = learnt or Learnt()
+        self._cost = learnt.cost
         part = -(-policy.max_concurrent_batches // workers), -(-policy.max_queue // workers)
-        self._queue = Queue(policy, self._cost, *part)
+        self._queue = Queue(policy, learnt, *part)
         self._deadlines = Deadlines(self._expire)
         self._tasks: dict[Batch, asyncio.Task[None]] = {}
         self._pumping = False
@@ -70,19 +77,22 @@ class Batcher:
     def __repr__(self) -> str:
         return f"<Batcher {self._backend} {self._queue!r}>"
 
-    def submit(self, key: Hashable, member: Member, call: Service, format: Format) -> Awaitable[Response]:
+    def submit(
+        self, key: Hashable, member: Member, call: Service, format: Format, behind: float = 0.0
+    ) -> Awaitable[Response]:
         """The answer to ``member``, from a batch with others of the same ``key``, or alone where that cannot be.
 
-        Raises UpstreamOverflow or QueueTooLong at once.
+        ``behind``: seconds by which it is less urgent than others. Raises UpstreamOverflow or QueueTooLong at once.
+        The answer is UpstreamOverflow where somebody more urgent takes its place.
         """
         now = self._clock()
         lane = self._queue.lanes.get(key) or self._open(key, call, format, now)
         if lane is None:
             return self.bypass("keys", member.request, call)
         lane.used = now
-        if now < lane.rest_until:
+        if now < lane.kind.rest_until:
             return self.bypass("resting", member.request, call)
-        entry = Entry(lane, member, self._loop.create_future(), now)
+        entry = Entry(lane, member, self._loop.create_future(), now, now + behind)
         self._join(entry, now)
         return entry.answer
 
@@ -99,15 +109,25 @@ class Batcher:
 
     def _join(self, entry: Entry, now: float) -> None:
         try:
-            self._queue.join(entry, now)
+            last = self._queue.join(entry, now)
         except GatewayError as error:
             self._counted.dropped["late" if isinstance(error, QueueTooLong) else "full"].add()
             raise
         self._counted.depth.add()
+        if last is not None:
+            self._displace(last)
         self._deadlines.add(entry)
         entry.answer.add_done_callback(partial(self._cancelled, entry))
         self._collect()
         self._pump_soon()
+
+    def _displace(self, entry: Entry) -> None:
+        """The queue is full, and somebody more urgent has come."""
+        self._counted.dropped["preempted"].add()
+        self._leave(entry)
+        if not entry.answer.done():
+            detail = f"{self._backend}: it gave way to a more urgent request"
+            entry.answer.set_exception(UpstreamOverflow(detail, retry_after=1))
 
     # Sending.
 
@@ -128,28 +148,13 @@ class Batcher:
         self._alarm = self._loop.call_at(wake, self._pump) if wake < inf else None
 
     def _send(self, batch: Batch) -> None:
-        counted = self._counted
-        counted.depth.add(-len(batch.entries))
-        counted.running.add()
-        counted.rows.observe(batch.rows)
-        counted.requests.observe(len(batch.entries))
-        counted.linger.observe(batch.lingered)
-        if batch.entries[0].part is not None:
-            counted.extra.add()
-        else:
-            for entry in batch.entries:
-                self._note(entry, batch.started - entry.since)
+        self._counted.sent(batch)
         task = self._tasks[batch] = spawn(self._run(batch), f"batch {self._backend}")
         task.add_done_callback(partial(self._over, batch))
 
-    def _note(self, entry: Entry, waited: float) -> None:
-        self._counted.wait.observe(waited)
-        if (record := entry.member.request.record) is not None:
-            record.queued += waited
-
     async def _run(self, batch: Batch) -> None:
         try:
-            answer = await send(batch, self._new_id)
+            answer = await send(batch, self._backend, self._new_id)
             self._learn(batch, answer)
             self._deliver(batch, answer)
         except (Mismatch, Unmergeable) as why:
@@ -185,7 +190,6 @@ class Batcher:
             answers = batch.lane.format.split(answer, [entry.member for entry in entries])
             for entry, own in zip(entries, answers, strict=True):
                 self._settle(entry, own)
-            batch.lane.strikes = 0
         elif self._policy.isolate_errors != "off" and can_be_a_row(answer):
             self._counted.isolated.add()
             part = entries[0].part
@@ -197,22 +201,21 @@ class Batcher:
 
     def _deliver_alone(self, entry: Entry, answer: Response) -> None:
         if entry.part is not None and not answer.ok:
-            self._convict(entry.lane, entry.part, answer)
+            self._convict(entry.lane.kind, entry.part, answer)
         self._settle(entry, answer)
 
-    def _convict(self, lane: Lane, part: Part, answer: Response) -> None:
+    def _convict(self, kind: Kind, part: Part, answer: Response) -> None:
         """It failed with the others, and alone. When all do, and none of them is to blame, it is the model server."""
         part.case.guilty += 1
         if part.case.guilty == part.case.size and answer.status >= 500:
-            lane.rest(self._clock() + SICK)
+            kind.rest(self._clock() + SICK)
 
     def _mismatched(self, batch: Batch, why: str) -> None:
-        """Nothing is sliced that does not add up: everyone is sent alone, and for a while nothing is merged."""
+        """Nothing is sliced that does not add up: everyone is sent alone, and in the end always."""
         self._counted.mismatches.add()
-        now = self._clock()
-        batch.lane.strike(now)
-        rest = batch.lane.rest_until - now
-        log.warning("backend %s: %s; requests like these are not merged for %.0f s", self._backend, why, rest)
+        if batch.lane.kind.strike(self._clock()):
+            self._counted.rests.add()
+            log.warning("backend %s: %s; requests like these are not merged for %.0f s", self._backend, why, REST)
         self._again(batch, [[entry] for entry in batch.entries], Case(len(batch.entries)))
 
     def _again(self, batch: Batch, parts: list[list[Entry]], case: Case) -> None:
@@ -241,7 +244,7 @@ class Batcher:
         if entry.answer.done():
             answer.drop()
         else:
-            entry.answer.set_result(answer)
+            entry.answer.set_result(sized(answer, entry.batch) if self._policy.report_size else answer)
 
     def _cancelled(self, entry: Entry, _: object) -> None:
         if not entry.gone:

@@ -1,11 +1,11 @@
-"""Lane: the requests of one key, which may share a call. First come, first served; a request is never divided."""
+"""Lane: the requests of one key, which may share a call. The most urgent first; a request is never divided."""
 
 from __future__ import annotations
 
 from asyncio import Future
+from bisect import insort_right
 from collections import deque
 from collections.abc import Iterable
-from math import inf
 
 import msgspec
 
@@ -13,10 +13,7 @@ from gateway.formats.format import Format, Member
 from gateway.message import Response
 from gateway.service import Service
 
-from .rhythm import Rhythm
-
-LEAST_REST, LONGEST_REST = 10.0, 300.0
-"""Seconds without batching after the first, and after any, answer that could not be taken apart."""
+from .kind import Kind
 
 
 class Case(msgspec.Struct, eq=False):
@@ -41,6 +38,8 @@ class Entry(msgspec.Struct, eq=False):
     member: Member
     answer: Future[Response]
     since: float
+    rank: float
+    """Who has less is sent before: when it came, and later by what less urgent requests stand behind others."""
     batch: Batch | None = None
     """The call that it is part of; None: it waits."""
     part: Part | None = None
@@ -68,38 +67,56 @@ class Batch(msgspec.Struct, eq=False):
 class Lane:
     """What waits of one key, and how its calls are made."""
 
-    __slots__ = ("absent", "call", "format", "rest_until", "rhythm", "rows", "running", "strikes", "used", "waiting")
+    __slots__ = ("absent", "call", "format", "kind", "parts", "rows", "running", "used", "waiting")
 
-    def __init__(self, call: Service, format: Format, now: float) -> None:
+    def __init__(self, call: Service, format: Format, kind: Kind, now: float) -> None:
         self.call = call
         self.format = format
+        self.kind = kind
+        self.parts: deque[Entry] = deque()
+        """Those that are sent once more, each part by itself."""
         self.waiting: deque[Entry] = deque()
+        """Everybody else that waits, by rank."""
         self.absent = 0
-        """Entries in ``waiting`` that are gone."""
+        """Entries in either that are gone."""
         self.rows = 0
         """Rows that wait or are under way."""
         self.running = 0
         """Batches under way."""
-        self.rhythm = Rhythm()
-        self.strikes = 0
-        self.rest_until = -inf
-        """Until then nothing is merged."""
         self.used = now
 
     def __repr__(self) -> str:
-        return f"<Lane waiting={len(self.waiting) - self.absent} running={self.running} {self.rhythm!r}>"
+        waiting = len(self.parts) + len(self.waiting) - self.absent
+        return f"<Lane waiting={waiting} running={self.running} {self.kind.rhythm!r}>"
 
     @property
     def idle(self) -> bool:
         """Nothing of it waits or is under way."""
         return not (self.rows or self.running)
 
+    @property
+    def line(self) -> deque[Entry]:
+        """Those whose turn it is: parts before everybody else.
+
+        So one bad row does not make many failures in a row, for which its endpoint might be left out.
+        """
+        return self.parts or self.waiting
+
+    def join(self, entry: Entry) -> None:
+        """Wait behind all that rank before it, or come as urgent and came earlier."""
+        if self.waiting and self.waiting[-1].rank > entry.rank:
+            insort_right(self.waiting, entry, key=_rank)
+        else:
+            self.waiting.append(entry)
+
     def head(self) -> Entry | None:
         """The first that waits."""
         if self.absent:
+            self.parts = deque(entry for entry in self.parts if not entry.gone)
             self.waiting = deque(entry for entry in self.waiting if not entry.gone)
             self.absent = 0
-        return self.waiting[0] if self.waiting else None
+        line = self.line
+        return line[0] if line else None
 
     def candidates(self, most: int, now: float) -> tuple[list[Entry], int, bool]:
         """Those that would go together now, up to ``most`` rows; their rows; and whether no more can join them."""
@@ -107,37 +124,24 @@ class Lane:
         assert first is not None
         together: list[Entry] = []
         rows = 0
-        for entry in self.waiting:
+        for entry in self.line:
             if entry.part is not first.part or rows + entry.member.rows > most:
                 return together, rows, True
             together.append(entry)
             rows += entry.member.rows
-            if now < self.rest_until:
+            if now < self.kind.rest_until:
                 return together, rows, True
         return together, rows, first.part is not None or rows >= most
 
     def again(self, parts: Iterable[list[Entry]], case: Case) -> None:
-        """Send these once more, each part by itself: after the parts that wait already, before everybody else.
-
-        So one bad row does not make many failures in a row, for which its endpoint might be left out.
-        """
-        first: list[Entry] = []
-        others: list[Entry] = []
-        for entry in self.waiting:
-            (others if entry.part is None else first).append(entry)
+        """Send these once more, each part by itself, after the parts that wait already."""
         for entries in parts:
             part = Part(case)
             for entry in entries:
                 if not entry.gone:
                     entry.part, entry.batch = part, None
-                    first.append(entry)
-        self.waiting = deque(first + others)
+                    self.parts.append(entry)
 
-    def rest(self, until: float) -> None:
-        """Merge nothing for a while."""
-        self.rest_until = max(self.rest_until, until)
 
-    def strike(self, now: float) -> None:
-        """An answer could not be taken apart: the next attempt comes later each time."""
-        self.rest(now + min(LEAST_REST * 2.0 ** min(self.strikes, 8), LONGEST_REST))
-        self.strikes += 1
+def _rank(entry: Entry) -> float:
+    return entry.rank

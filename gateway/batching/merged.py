@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from gateway.formats.format import Format, Member
 from gateway.layers.attempt import attempt
 from gateway.message import UNPARSED, Request
-
-if TYPE_CHECKING:
-    from gateway.telemetry.tracing.span import Span
 
 OF_ONE: Final = frozenset(
     (
@@ -40,8 +37,7 @@ def alike(request: Request) -> Hashable:
 def merged(format: Format, members: Sequence[Member], new_id: Callable[[], bytes], now: float) -> Request:
     """One call for all ``members``, more than one, made at the loop time ``now``; its deadline is the last of theirs.
 
-    Its span is part of the first trace among theirs and linked to the others; whoever makes the call finishes it.
-    Raises Unmergeable or Mismatch as the format does.
+    Its trace is the first among theirs. Raises Unmergeable or Mismatch as the format does.
     """
     requests = [member.request for member in members]
     body = format.merge(members)
@@ -55,14 +51,4 @@ def merged(format: Format, members: Sequence[Member], new_id: Callable[[], bytes
     call.hurried = all(request.hurried for request in requests)
     call.record = None
     call.streams = False
-    call.trace = _span(members, first.trace)
     return call
-
-
-def _span(members: Sequence[Member], first: Span | None) -> Span | None:
-    if first is None:
-        return None
-    rows = sum(member.rows for member in members)
-    span = first.child("batch", {"gateway.batch.rows": rows, "gateway.batch.requests": len(members)})
-    span.links = [trace for member in members if (trace := member.request.trace) is not None and trace is not first]
-    return span

@@ -51,6 +51,28 @@ class Batch(Mapping, frozen=True, kw_only=True):
             "where the client is."
         ),
     ] = ("authorization", "cookie", "x-api-key")
+    priority_levels: Annotated[
+        Positive,
+        Meta(
+            description="How many there are, 1 being the most urgent. The header `x-priority` of a request says which "
+            "is its own, or the parameter `priority` of a v2 request. With 1 all are equal, and nobody looks."
+        ),
+    ] = 1
+    default_priority: Annotated[
+        Positive | None,
+        Meta(description="The level of requests that name none; default: the middle one, and of two the second."),
+    ] = None
+    promote_after: Annotated[
+        Duration,
+        Meta(
+            description="How long a request gives way to those of the next level: who comes later than that waits "
+            "behind it, so that nobody waits for ever."
+        ),
+    ] = 1.0
+    report_size: Annotated[
+        bool,
+        Meta(description="Tell clients in `x-gateway-batch-size` how many rows the call had that an answer is from."),
+    ] = False
     rows_path: Annotated[
         str | None,
         Meta(

@@ -119,6 +119,10 @@ def _batch(backend: Backend, path: Path, report: Report) -> None:
         return
     from ..formats import format_of  # here, for a fast start of files that batch nothing
 
+    if (batch.default_priority or 1) > batch.priority_levels:
+        report.conflict((*path, "defaultPriority"), f"there are {batch.priority_levels} priorityLevels")
+    if not batch.promote_after:
+        report.conflict((*path, "promoteAfter"), "must be at least 1ms")
     for index, name in enumerate(batch.vary_headers):
         complain(report, (*path, "varyHeaders", index), addresses.bad_header_name(name))
     if not report.broken((*path[:-1], "protocol")):

@@ -45,10 +45,10 @@ class Allowed(dict[bytes, bool]):
         return verdict
 
 
-def rules(compat: str, *levels: schema.HeaderRules) -> tuple[Allowed, Headers]:
+def rules(compat: str, *levels: schema.HeaderRules, also: frozenset[bytes] = frozenset()) -> tuple[Allowed, Headers]:
     """Which client headers pass, and which are added; ``levels`` from server over graph to backend, the nearest.
 
-    A level may take away what one before it adds.
+    A level may take away what one before it adds. ``also``: names that pass though no pattern lists them.
     """
     default = () if compat == "kserve" else DEFAULT_PROPAGATE
     patterns = next((level.propagate for level in reversed(levels) if level.propagate is not None), default)
@@ -61,7 +61,7 @@ def rules(compat: str, *levels: schema.HeaderRules) -> tuple[Allowed, Headers]:
         added |= zip(_lower(level.set), (value.encode() for value in level.set.values()), strict=True)
     replaced |= added.keys()
     rule = kserve_rule(patterns) if compat == "kserve" else native_rule(patterns)
-    return Allowed(lambda name: name not in replaced and rule(name)), list(added.items())
+    return Allowed(lambda name: name not in replaced and (name in also or rule(name))), list(added.items())
 
 
 def _lower(names: Iterable[str]) -> list[bytes]:

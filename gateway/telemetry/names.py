@@ -153,7 +153,8 @@ METRICS: Final[dict[str, Metric]] = {
     ),
     "gateway_batch_dropped_total": Metric(
         "counter",
-        "Requests that left before they were sent: full, late (refused on arrival), deadline; cancelled at any time.",
+        "Requests that left before they were sent: full, late (refused on arrival), preempted "
+        "(by a more urgent one), deadline; cancelled at any time.",
         ("backend", "reason"),
     ),
     "gateway_batch_isolations_total": Metric(
@@ -162,6 +163,11 @@ METRICS: Final[dict[str, Metric]] = {
     "gateway_batch_extra_calls_total": Metric("counter", "Calls made for such parts.", ("backend",)),
     "gateway_batch_mismatches_total": Metric(
         "counter", "Answers to batches whose rows did not add up, so that nothing was taken from them.", ("backend",)
+    ),
+    "gateway_batch_rests_total": Metric(
+        "counter",
+        "Times that nothing of a kind was merged any more for a while, after several such answers.",
+        ("backend",),
     ),
     "gateway_event_loop_lag_seconds": Metric("histogram", "How late the timers of the workers ring."),
     "gateway_trace_spans_total": Metric(

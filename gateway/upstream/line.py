@@ -13,14 +13,12 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
+from gateway.alarm import TICK, Alarm
 from gateway.errors import DeadlineExceeded, GatewayError, QueueTimeout, UpstreamOverflow
 from gateway.telemetry.metrics import Registry
 from gateway.telemetry.names import BUCKETS
 
 T = TypeVar("T")
-
-TICK: Final = 0.01
-"""Seconds, at least, between two looks for who has waited too long."""
 
 REASONS: Final = ("full", "timeout", "deadline", "cancelled", "unhealthy")
 
@@ -43,7 +41,7 @@ class Line(Generic[T]):
         """The first to come first; true while anybody waits."""
         self._backend = backend
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._sweep)
         self.be_patient(inf, QueueTimeout)
         self._depth = registry.gauge("gateway_queue_depth", backend=backend)
         self._places = registry.gauge("gateway_queue_capacity", backend=backend)
@@ -81,7 +79,7 @@ class Line(Generic[T]):
         self.waiters[future] = waiter
         self._depth.add(1.0)
         future.add_done_callback(self._cancelled)
-        self._arm(self._until(waiter))
+        self._alarm.set(self._until(waiter))
         return future
 
     def admit(self) -> bool:
@@ -110,23 +108,13 @@ class Line(Generic[T]):
     def _until(self, waiter: _Waiter[T]) -> float:
         return min(waiter.deadline, max(waiter.since, self._after) + self._patience)
 
-    def _arm(self, when: float) -> None:
-        """One timer for all of them: it rings for the earliest."""
-        if when == inf or (self._timer is not None and self._timer.when() <= when):
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._sweep)
-
-    def _sweep(self) -> None:
-        self._timer = None
-        now = self._loop.time()
+    def _sweep(self, now: float) -> None:
         for future, waiter in [item for item in self.waiters.items() if self._until(item[1]) <= now]:
             self._expire(future, waiter)
         self._arm_for_all(now + TICK)
 
     def _arm_for_all(self, earliest: float = -inf) -> None:
-        self._arm(max(min(map(self._until, self.waiters.values()), default=inf), earliest))
+        self._alarm.set(max(min(map(self._until, self.waiters.values()), default=inf), earliest))
 
     def _expire(self, future: asyncio.Future[T], waiter: _Waiter[T]) -> None:
         waited = f"{self._backend}: still waiting after {self._loop.time() - waiter.since:.3g} s"

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.batching.batcher import SICK, Batcher
-from gateway.batching.lane import LEAST_REST, Batch, Entry
+from gateway.batching.kind import REST, STRIKES
+from gateway.batching.lane import Batch, Entry
+from gateway.batching.learnt import Learnt
 from gateway.batching.metrics import Counted
 from gateway.batching.queue import IDLE, KEYS
 from gateway.config.batch import Batch as Policy
@@ -24,8 +27,8 @@ from gateway.errors import (
     UpstreamReset,
     UpstreamTimeout,
 )
-from gateway.layers.batch import apart, batch
-from gateway.message import Record, Request, Response
+from gateway.layers.batch import apart, batch, priorities
+from gateway.message import Record, Request, Response, header
 from gateway.service import Service
 from gateway.stream import Stream
 from gateway.telemetry.metrics import Registry
@@ -42,11 +45,20 @@ def now() -> float:
 class Batched:
     """A Batch around ``service``, as ``policy`` says, and what it counts."""
 
-    def __init__(self, service: Service, workers: int = 1, **policy: Any) -> None:
+    def __init__(
+        self,
+        service: Service,
+        workers: int = 1,
+        learnt: Learnt | None = None,
+        place: str | None = None,
+        **policy: Any,
+    ) -> None:
         self.registry = Registry.private()
         asked = Policy(**policy)
-        self.batcher = Batcher("b", asked, Counted(self.registry, "b", workers), lambda: b"new-id", now, workers)
-        self.service = apart(asked.vary_headers)(batch(self.batcher, Toy(), asked.max_batch_size)(service))
+        counted = Counted(self.registry, "b", workers)
+        self.batcher = Batcher("b", asked, counted, lambda: b"new-id", now, workers, learnt)
+        layer = batch(self.batcher, Toy(), asked.max_batch_size, place, priorities(asked, in_body=False))
+        self.service = apart(asked.vary_headers)(layer(service))
 
     def __call__(self, request: Request) -> asyncio.Task[Response]:
         async def call() -> Response:
@@ -345,28 +357,35 @@ def test_an_answer_that_does_not_add_up_is_never_sliced(values: Any, caplog: pyt
     async def scenario() -> None:
         model = Model(0.01, answer=unless_alone)
         batched = Batched(model)
+        for number in range(1, STRIKES + 1):
+            assert await ends(*(batched(rows(n)) for n in range(4))) == [[0], [-1], [-2], [-3]]
+            assert model.sizes == [4, 1, 1, 1, 1] * number
+            assert batched.total("mismatches_total") == number
+            assert batched.total("rests_total") == (number == STRIKES)
+        model.calls.clear()
         assert await ends(*(batched(rows(n)) for n in range(4))) == [[0], [-1], [-2], [-3]]
-        assert model.sizes == [4, 1, 1, 1, 1]
-        assert batched.total("mismatches_total") == 1
-        assert await ends(*(batched(rows(n)) for n in range(4))) == [[0], [-1], [-2], [-3]]
-        assert model.sizes[5:] == [1, 1, 1, 1]
+        assert model.sizes == [1, 1, 1, 1]
         assert batched.total("bypassed_total", reason="resting") == 4
         assert await ends(*(batched(rows(n, kind="b")) for n in range(2))) == [[0], [-1]]
-        assert batched.total("mismatches_total") == 2  # the other kind was not suspected
+        assert batched.total("mismatches_total") == STRIKES + 1  # the other kind was not suspected
         model.answer = negative
-        await asyncio.sleep(LEAST_REST)
+        await asyncio.sleep(REST)
         assert await ends(*(batched(rows(n)) for n in range(4))) == [[0], [-1], [-2], [-3]]
         assert model.sizes[-1] == 4
+        assert batched.total("rests_total") == 1
 
     scenario()
-    said = "backend b: not as many rows as were sent; requests like these are not merged for 10 s"
-    assert caplog.messages == [said, said]
+    said = "backend b: not as many rows as were sent; requests like these are not merged for 300 s"
+    assert caplog.messages == [said]
 
 
 @virtual
 async def test_what_waits_when_its_key_stops_batching_is_sent_one_by_one() -> None:
     model = Model(1.0, answer=lambda sent: negative(sent) if len(sent) == 1 else Response(200, [], b"[]"))
     batched = Batched(model)
+    for _ in range(STRIKES - 1):
+        await ends(*(batched(rows(n)) for n in range(2)))
+    model.calls.clear()
     first = [batched(rows(n)) for n in range(2)]
     await asyncio.sleep(0.5)
     later = [batched(rows(n)) for n in (7, 8)]
@@ -604,6 +623,190 @@ def test_nothing_is_left_for_the_garbage_collector() -> None:
         gc.enable()
 
 
+@virtual
+async def test_answers_tell_how_large_their_call_was_if_asked_to() -> None:
+    def size(answer: Response) -> bytes | None:
+        return header(answer.headers, b"x-gateway-batch-size")
+
+    model = Model(1.0)
+    batched = Batched(model, report_size=True, max_batch_size=8)
+    answers = await asyncio.gather(*(batched(rows(*range(n))) for n in (1, 3, 2, 9)))
+    assert [size(answer) for answer in answers] == [b"6", b"6", b"6", None]
+    answers = await asyncio.gather(*(batched(rows(*values)) for values in ((1, 2), ("bad",))))
+    assert [size(answer) for answer in answers] == [b"2", b"1"]  # those of the calls that gave the answers
+    model.answer = lambda values: Response(503, [])
+    answers = await asyncio.gather(*(batched(rows(n)) for n in range(2)))
+    assert [size(answer) for answer in answers] == [b"2", b"2"]
+    assert size(await Batched(Model())(rows(1))) is None
+
+
+# What outlives a configuration.
+
+
+@virtual
+async def test_the_next_generation_knows_what_the_one_before_has_learnt() -> None:
+    learnt = Learnt()
+    model = Model(2.0, answer=lambda sent: negative(sent) if len(sent) == 1 else Response(200, [], b"[]"))
+    old, new = (Batched(model, learnt=learnt, place="same") for _ in range(2))
+    for _ in range(STRIKES):
+        await ends(*(old(rows(n)) for n in range(2)))
+    model.calls.clear()
+    await ends(*(new(rows(n)) for n in range(2)))
+    assert (model.sizes, new.total("bypassed_total", reason="resting")) == ([1, 1], 2)
+    busy = new(rows(1, kind="b"))
+    await asyncio.sleep(0.5)
+    (error,) = await ends(new(rows(2, kind="b", deadline=now() + 3.0)))
+    assert isinstance(error, QueueTooLong)  # what a call takes is known, too
+    await busy
+
+
+@virtual
+async def test_what_waits_in_one_generation_ends_there_while_the_next_one_serves() -> None:
+    learnt, first, second = Learnt(), Model(1.0), Model(1.0)
+    old, new = (Batched(model, learnt=learnt, place="same") for model in (first, second))
+    waiting = [old(rows(n)) for n in range(2)]
+    await asyncio.sleep(0.1)
+    waiting += [old(rows(n)) for n in range(2, 4)]
+    later = [new(rows(n)) for n in range(4, 6)]
+    assert await ends(*waiting, *later) == [[-n] for n in range(6)]
+    assert (first.calls, second.calls) == ([[0, 1], [2, 3]], [[4, 5]])
+    assert old.quiet()
+    assert new.quiet()
+
+
+# Where some are more urgent than others.
+
+
+def urgent(level: int, *values: Any, kind: str = "a", deadline: float = inf) -> Request:
+    return rows(*values, kind=kind, headers=[(b"x-priority", b"%d" % level)], deadline=deadline)
+
+
+@virtual
+async def test_the_more_urgent_go_first_and_the_others_fill_up_their_call() -> None:
+    model = Model(1.0)
+    batched = Batched(model, priority_levels=3, max_batch_size=4, promote_after=60.0)
+    first = batched(rows(0))
+    await asyncio.sleep(0.1)
+    plans = [(3, 1), (3, 2), (2, 3), (3, 4), (1, 5), (1, 6), (3, 7)]
+    assert await ends(first, *(batched(urgent(*plan)) for plan in plans)) == [[-n] for n in range(8)]
+    assert model.calls == [[0], [5, 6, 3, 1], [2, 4, 7]]
+    assert all(not request.headers for request in model.requests)
+
+
+@virtual
+async def test_the_urgent_do_not_wait_behind_a_long_queue_of_another_kind() -> None:
+    model = Model(1.0)
+    batched = Batched(model, priority_levels=2, max_batch_size=1, promote_after=60.0)
+    bulk = [batched(rows(n)) for n in range(20)]
+    await asyncio.sleep(0.5)
+    assert await ends(batched(urgent(1, 7, kind="b", deadline=now() + 2.0))) == [[-7]]
+    assert now() == 2.0
+    await ends(*bulk)
+
+
+@virtual
+async def test_a_full_queue_takes_the_more_urgent_in_place_of_the_last() -> None:
+    model = Model(1.0)
+    batched = Batched(model, max_queue=2, priority_levels=2)
+    first = batched(rows(1))
+    await asyncio.sleep(0.1)
+    low = [batched(urgent(2, n)) for n in (2, 3)]
+    await asyncio.sleep(0.1)
+    found = await ends(first, *low, batched(urgent(1, 4)), batched(urgent(2, 5)))
+    assert [found[n] for n in (0, 1, 3)] == [[-1], [-2], [-4]]
+    for error in (found[2], found[4]):
+        assert isinstance(error, UpstreamOverflow)
+        assert error.retry_after == 1
+    assert "more urgent" in found[2].detail
+    assert model.calls == [[1], [4, 2]]
+    assert batched.total("dropped_total", reason="preempted") == 1
+    assert batched.total("dropped_total") == 2
+    await asyncio.sleep(0)
+    assert batched.quiet()
+
+
+@virtual
+async def test_who_left_in_that_very_moment_gives_its_place_without_a_word() -> None:
+    batched = Batched(Model(1.0), max_queue=1, priority_levels=2)
+    first = batched(urgent(1, 1))
+    await asyncio.sleep(0.1)
+    low = batched(urgent(2, 2))
+    await asyncio.sleep(0.1)
+    low.cancel()
+    high = batched.service(urgent(1, 3))
+    assert await ends(first, high) == [[-1], [-3]]
+    assert low.cancelled()
+    await asyncio.sleep(0)
+    assert batched.quiet()
+
+
+def test_nobody_starves_however_many_urgent_ones_come() -> None:
+    async def scenario() -> float:
+        batched = Batched(Model(0.1), max_batch_size=1, priority_levels=2, promote_after=2.0)
+
+        async def client(level: int) -> None:
+            while True:
+                await batched(urgent(level, 1))
+
+        flood = [asyncio.create_task(client(1)) for _ in range(4)]
+        await asyncio.sleep(1.0)
+        came = now()
+        await batched(urgent(2, 7))
+        for task in flood:
+            task.cancel()
+        await asyncio.gather(*flood, return_exceptions=True)
+        return now() - came
+
+    assert 2.0 <= run(scenario()) < 3.0
+
+
+URGENT = st.lists(
+    st.tuples(
+        st.integers(1, 3),  # level
+        st.integers(1, 3),  # rows
+        st.sampled_from("ab"),
+        st.floats(0.0, 4.0),  # when it comes
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(URGENT, st.sampled_from(["adaptive", "off"]), st.sampled_from([0.5, 100.0]))
+def test_of_those_who_wait_the_more_urgent_go_first_and_nobody_is_passed_for_ever(
+    callers: list[Any], linger: str, step: float
+) -> None:
+    came: dict[int, tuple[float, str]] = {}
+    left: dict[int, float] = {}
+
+    class Watched(Model):
+        async def __call__(self, request: Request, /) -> Response:
+            left.update((value // 10, now()) for value in json.loads(request.body)["rows"])
+            return await super().__call__(request)
+
+    async def scenario() -> None:
+        model = Watched(0.3, 0.05)
+        batched = Batched(model, max_batch_size=4, priority_levels=3, promote_after=step, linger=linger)
+
+        async def caller(index: int, level: int, count: int, kind: str, at: float) -> None:
+            await asyncio.sleep(at)
+            values = [index * 10 + n for n in range(count)]
+            came[index] = now() + step * (level - 1), kind
+            answer = await batched(urgent(level, *values, kind=kind))
+            assert json.loads(answer.body) == [-value for value in values]
+
+        await asyncio.gather(*(caller(index, *plan) for index, plan in enumerate(callers)))
+        await asyncio.sleep(0)
+        assert batched.quiet()
+
+    run(scenario())
+    assert left.keys() == came.keys()
+    for one, (rank, kind) in came.items():
+        for other, (behind, other_kind) in came.items():
+            if kind == other_kind and rank < behind and callers[one][3] < left[other]:
+                assert left[one] <= left[other]
+
+
 # Waiting for more.
 
 
@@ -641,6 +844,10 @@ def test_clients_in_step_get_more_done_when_a_batch_waits_for_them() -> None:
         return await closed_loop(8, call, 10.0)
 
     assert run(scenario("adaptive")) >= 1.2 * run(scenario("off"))
+
+
+def test_clients_in_step_get_no_less_done_than_with_a_fixed_wait() -> None:
+    assert throughput(8) >= 0.98 * throughput(8, linger="fixed")
 
 
 def test_a_client_alone_never_waits() -> None:

@@ -5,7 +5,8 @@ from math import inf
 
 import pytest
 
-from gateway.batching.call import ended, send
+from gateway.batching.call import SIZE, ended, send, sized
+from gateway.batching.kind import Kind
 from gateway.batching.lane import Batch, Entry, Lane
 from gateway.errors import UpstreamReset
 from gateway.message import Request, Response
@@ -19,9 +20,9 @@ from tests.support.toy import Toy, rows
 
 
 def of(service: Service, *requests: Request, since: float = 0.0, started: float = 0.0) -> Batch:
-    lane = Lane(service, Toy(), 0.0)
+    lane = Lane(service, Toy(), Kind(), 0.0)
     loop = asyncio.get_running_loop()
-    entries = [Entry(lane, Toy().member(request), loop.create_future(), since) for request in requests]
+    entries = [Entry(lane, Toy().member(request), loop.create_future(), since, since) for request in requests]
     return Batch(lane, entries, len(entries), started, 0.0, len(entries))
 
 
@@ -45,7 +46,7 @@ async def test_one_is_sent_as_it_is_and_told_anew_how_much_time_is_left() -> Non
     fresh, stale = rows(1, deadline=9.0), rows(1, deadline=9.0)
     fresh.stamp = stale.stamp = b"x-request-timeout-ms: 9000\r\n"
     for request, started in ((fresh, 0.0005), (stale, 2.0)):
-        await send(of(keep, request, started=started), new_id)
+        await send(of(keep, request, started=started), "b", new_id)
     assert seen[0] is fresh
     assert fields(seen[1]) == [(b"x-request-timeout-ms", b"7000")]
 
@@ -55,13 +56,32 @@ async def test_the_span_ends_with_the_call() -> None:
     spans = Spans()
     requests = [rows(n, deadline=inf) for n in range(2)]
     traced(spans.tracer(), *requests)
-    await send(of(MockService().answers(status=500), *requests), new_id)
+    await send(of(MockService().answers(status=500), *requests), "b", new_id)
     with pytest.raises(UpstreamReset):
-        await send(of(MockService().fails(UpstreamReset("gone")), *requests), new_id)
-    assert [(span.name, span.attributes["error.type"]) for span in spans] == [
-        ("batch", "500"),
-        ("batch", "upstream_reset"),
-    ]
+        await send(of(MockService().fails(UpstreamReset("gone")), *requests), "b", new_id)
+    calls = [span for span in spans if span.name == "batch b"]
+    assert [span.attributes["error.type"] for span in calls] == ["500", "upstream_reset"]
+
+
+@virtual
+async def test_who_waited_alone_has_a_span_of_that() -> None:
+    spans = Spans()
+    fresh, late = rows(1), rows(2)
+    traced(spans.tracer(), fresh, late)
+    await send(of(MockService().answers(), fresh, started=0.0005), "b", new_id)
+    await send(of(MockService().answers(), late, started=2.0), "b", new_id)
+    (span,) = spans
+    assert late.trace is not None
+    assert (span.name, span.parent, span.links) == ("batch.wait", late.trace.id, [])
+    assert span.end - span.start >= 2e9
+
+
+@virtual
+async def test_an_answer_tells_how_large_its_call_was() -> None:
+    batch = of(MockService(), rows(1), rows(2))
+    told = sized(answer(headers=[(b"a", b"b"), (SIZE, b"7")]), batch)
+    assert told.headers == [(b"a", b"b"), (b"x-gateway-batch-size", b"2")]
+    assert sized(answer(), None).headers == []
 
 
 @virtual

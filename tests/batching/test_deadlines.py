@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.batching.deadlines import TICK, Deadlines
+from gateway.alarm import TICK
+from gateway.batching.deadlines import Deadlines
+from gateway.batching.kind import Kind
 from gateway.batching.lane import Entry, Lane
 from gateway.formats.format import Member
 from tests.support.clock import VirtualLoop, virtual
@@ -11,7 +13,7 @@ from tests.support.toy import Model, Toy, rows
 
 def entry(deadline: float) -> Entry:
     member = Member(rows(1, deadline=deadline), 1, "a", [1])
-    return Entry(Lane(Model(), Toy(), 0.0), member, asyncio.get_running_loop().create_future(), 0.0)
+    return Entry(Lane(Model(), Toy(), Kind(), 0.0), member, asyncio.get_running_loop().create_future(), 0.0, 0.0)
 
 
 class Told:

@@ -176,6 +176,9 @@ def test_what_works(read: Read) -> None:
         ("batch: {linger: sometimes}", "batch.linger: "),
         ("batch: {varyHeaders: [cookie, 'a b']}", "batch.varyHeaders[1]: 'a b' is no header name"),
         ("batch: {rowsPath: rows}", "batch: 'rowsPath' and 'predictionsPath' go together"),
+        ("batch: {priorityLevels: 0}", "batch.priorityLevels: "),
+        ("batch: {priorityLevels: 2, defaultPriority: 3}", "batch.defaultPriority: there are 2 priorityLevels"),
+        ("batch: {promoteAfter: 0s}", "batch.promoteAfter: must be at least 1ms"),
         ("protocol: raw, batch: {}", "batch: where the rows are is not known with protocol raw"),
     ],
 )

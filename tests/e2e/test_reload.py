@@ -6,7 +6,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
 
+from tests.support.loopback import Call, stub
 from tests.support.running import Model, Serve, configuration, predict, write
 
 pytestmark = pytest.mark.e2e
@@ -46,6 +48,46 @@ async def test_a_request_in_flight_is_finished_by_the_generation_that_began_it(
     assert await predict(gateway.data) == (200, "two")
     models[0].release.set()
     assert await held == (200, "one")
+
+
+async def test_requests_that_wait_for_a_batch_lose_nothing_and_what_was_learnt_is_kept(serve: Serve) -> None:
+    busy, release = asyncio.Event(), asyncio.Event()
+
+    async def reply(call: Call) -> web.Response:
+        rows = call.json["instances"]
+        if rows == ["hold"]:
+            busy.set()
+            await release.wait()
+        return web.json_response({"predictions": rows if len(rows) == 1 else []})
+
+    async def ask(*rows: str) -> list[list[str]]:
+        async with aiohttp.ClientSession() as session:
+
+            async def one(row: str) -> list[str]:
+                async with session.post(f"{gateway.data}/v1/models/m:predict", json={"instances": [row]}) as answer:
+                    found: list[str] = (await answer.json())["predictions"]
+                    return found
+
+            return await asyncio.gather(*map(one, rows))
+
+    async with stub(reply) as model:
+        text = configuration(model.url, workers=1).replace("}\ngraphs", ", batch: {}}\ngraphs")
+        gateway = await serve(text)
+        for number in range(3):  # whose answers do not add up
+            busy.clear()
+            release.clear()
+            held = asyncio.create_task(ask("hold"))
+            await busy.wait()
+            waiting = asyncio.create_task(ask("a", "b"))
+            while await gateway.metric("gateway_batch_queue_depth") < 2:
+                pass
+            if number == 2:
+                await gateway.reload()
+            release.set()
+            assert (await held, await waiting) == ([["hold"]], [["a"], ["b"]])
+        assert await gateway.metric("gateway_batch_rests_total") == 1
+        assert await ask("c", "d") == [["c"], ["d"]]
+        assert await gateway.metric('gateway_batch_bypassed_total{backend="m",reason="resting"') == 2
 
 
 async def test_the_admin_site_reloads_and_tells_the_errors(serve: Serve, file: Path, models: Models) -> None:

@@ -10,7 +10,7 @@ import uvloop
 from gateway.batching.batcher import Batcher
 from gateway.batching.metrics import Counted
 from gateway.config.batch import Batch as Policy
-from gateway.layers.batch import apart, batch, batcher
+from gateway.layers.batch import apart, batch, batcher, priorities
 from gateway.telemetry.metrics import Registry
 from tests.support.clock import virtual
 from tests.support.counted import total
@@ -52,6 +52,39 @@ async def test_headers_that_keep_callers_apart_are_noted() -> None:
     request = rows(1, headers=[(b"x-a", b"1"), (b"cookie", b"c"), (b"cookie", b"d")])
     apart(["Cookie", "authorization"])(service)(request)
     assert request.apart == ((b"cookie", b"c"), (b"cookie", b"d"))
+
+
+@virtual
+async def test_stacks_share_calls_where_they_are_of_one_place() -> None:
+    model, other, made = Model(), Model(), a_batcher(Registry.private())
+    first, second = (batch(made, Toy(), 32, ("here",))(model) for _ in range(2))
+    alone = batch(made, Toy(), 32)(other)
+    await asyncio.gather(first(rows(1)), second(rows(2)), alone(rows(3)))
+    assert (model.calls, other.calls) == ([[1, 2]], [[3]])
+
+
+@virtual
+async def test_how_urgent_a_request_is_is_not_passed_on() -> None:
+    model = Model()
+    asked = Policy(priority_levels=2)
+    layer = batch(a_batcher(Registry.private()), Toy(), 32, None, priorities(asked, in_body=False))(model)
+    await asyncio.gather(layer(rows(1, headers=[(b"x-priority", b"2")])), layer(rows(2)))
+    assert model.calls == [[1, 2]]
+    assert model.requests[0].headers == []
+
+
+@pytest.mark.parametrize(
+    ("levels", "default", "behind"), [(2, None, 1.0), (3, None, 1.0), (5, None, 2.0), (5, 1, 0.0), (5, 5, 4.0)]
+)
+def test_who_names_no_level_has_the_middle_one(levels: int, default: int | None, behind: float) -> None:
+    policy = Policy(priority_levels=levels, default_priority=default)
+    found = priorities(policy, in_body=False)
+    assert found is not None
+    assert found.behind(rows(1)) == behind
+
+
+def test_where_all_are_equal_nobody_looks() -> None:
+    assert priorities(Policy(), in_body=True) is None
 
 
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])

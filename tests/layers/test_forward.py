@@ -66,6 +66,16 @@ CLIENT: Headers = [
 # Which headers pass.
 
 
+@pytest.mark.parametrize("compat", ["none", "kserve"])
+def test_what_the_gateway_wants_to_see_passes_unless_the_configuration_says_something_else(compat: str) -> None:
+    also = frozenset((b"x-priority",))
+    assert rules(compat, HeaderRules(propagate=("^x-tenant$",)), also=also)[0][b"x-priority"]
+    assert not rules(compat, HeaderRules(remove=("X-Priority",)), also=also)[0][b"x-priority"]
+    allowed, added = rules(compat, HeaderRules(set={"X-Priority": "3"}), also=also)
+    assert (allowed[b"x-priority"], added) == (False, [(b"x-priority", b"3")])
+    assert not rules(compat, HeaderRules())[0][b"x-priority"]
+
+
 def test_where_no_rule_says_otherwise_the_usual_ones_pass_in_their_order() -> None:
     passed = sent(CLIENT, NONE, NONE, NONE)
     assert names(passed) == [
