@@ -6,7 +6,6 @@ from typing import Final
 
 from gateway.formats.format import REASONS
 from gateway.telemetry.metrics import Registry
-from gateway.telemetry.names import BUCKETS
 
 SIZES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
 """Rows or requests."""
@@ -28,8 +27,8 @@ class Counted:
         self.keys = registry.gauge("gateway_batch_keys", backend=backend)
         self.rows = registry.histogram("gateway_batch_size", SIZES, backend=backend)
         self.requests = registry.histogram("gateway_batch_requests", SIZES, backend=backend)
-        self.wait = registry.histogram("gateway_batch_wait_seconds", BUCKETS, backend=backend)
-        self.linger = registry.histogram("gateway_batch_linger_seconds", BUCKETS, backend=backend)
+        self.wait = registry.duration("gateway_batch_wait_seconds", backend=backend)
+        self.linger = registry.duration("gateway_batch_linger_seconds", backend=backend)
         self.isolated = registry.counter("gateway_batch_isolations_total", backend=backend)
         self.extra = registry.counter("gateway_batch_extra_calls_total", backend=backend)
         self.mismatches = registry.counter("gateway_batch_mismatches_total", backend=backend)

@@ -21,6 +21,15 @@ BUCKETS: Final = (
 )
 """Seconds: OpenTelemetry's advice for HTTP, with finer steps for fast models and longer ones for slow ones."""
 
+NATIVE: Final = tuple(2.0**exponent for exponent in range(-10, 11))
+"""Seconds: those of Prometheus' native histograms of schema 0, which every finer schema has, too; 1 ms to 17 min.
+
+https://prometheus.io/docs/specs/native_histograms/#schema
+"""
+
+BOUNDS: Final = {"default": BUCKETS, "native": NATIVE}
+"""The two by what ``telemetry.buckets`` calls them."""
+
 METRICS: Final[dict[str, Metric]] = {
     "gateway_requests_total": Metric(
         "counter", "Requests answered, by graph, status and outcome.", ("graph", "code", "outcome")
@@ -190,4 +199,8 @@ METRICS: Final[dict[str, Metric]] = {
     "gateway_worker_restarts_total": Metric("counter", "Worker processes started in place of one that died."),
     "gateway_worker_cpu_seconds_total": Metric("counter", "CPU time, user and system, of a worker.", ("worker",)),
     "gateway_worker_memory_bytes": Metric("gauge", "Resident memory of a worker.", ("worker",)),
+    "gateway_worker_start_time_seconds": Metric("gauge", "When a worker was started (Unix time).", ("worker",)),
+    "gateway_worker_threads": Metric("gauge", "Threads of a worker.", ("worker",)),
+    "gateway_worker_open_fds": Metric("gauge", "Files and connections that a worker has open.", ("worker",)),
+    "gateway_worker_max_fds": Metric("gauge", "Files and connections that a worker may have open.", ("worker",)),
 }

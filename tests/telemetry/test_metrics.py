@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.telemetry.metrics import Registry, Series, read, zero_gauges
+from gateway.telemetry.names import BUCKETS
 from gateway.telemetry.segment import Segment
 
 DURATION = "gateway_upstream_duration_seconds"
@@ -12,6 +13,26 @@ DURATION = "gateway_upstream_duration_seconds"
 
 def cells_of(segment: Segment) -> dict[Series, list[float]]:
     return {series: list(cells) for series, cells in read(segment)}
+
+
+def test_durations_have_the_bounds_that_were_chosen() -> None:
+    registry = Registry.private()
+    registry.duration(DURATION, backend="a")
+    registry.buckets = (1.0, 2.0)
+    registry.duration(DURATION, backend="b").observe(1.5)
+    first, second = cells_of(registry.segment).items()
+    assert first == (Series("histogram", DURATION, ("a",), BUCKETS), [0.0] * (len(BUCKETS) + 2))
+    assert second == (Series("histogram", DURATION, ("b",), (1.0, 2.0)), [0, 1, 0, 1.5])
+
+
+def test_exemplars_know_their_histogram() -> None:
+    registry = Registry.private()
+    registry.exemplars(DURATION, (1.0,), backend="b")
+    ((series, cells),) = read(registry.segment)
+    assert series.histogram == Series("histogram", DURATION, ("b",), (1.0,))
+    assert len(cells) == series.width
+    with pytest.raises(ValueError, match="is a gauge"):
+        registry.exemplars("gateway_connections", (1.0,))
 
 
 def test_a_counter_counts() -> None:
