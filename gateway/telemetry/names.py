@@ -60,7 +60,7 @@ METRICS: Final[dict[str, Metric]] = {
         "counter", "Lines of the access log that were not written: full or failed.", ("reason",)
     ),
     "gateway_connections": Metric("gauge", "Open client connections."),
-    "gateway_connections_total": Metric("counter", "Client connections accepted."),
+    "gateway_connections_accepted_total": Metric("counter", "Client connections accepted."),
     "gateway_received_bytes_total": Metric("counter", "Bytes that clients have sent, heads and all."),
     "gateway_sent_bytes_total": Metric("counter", "Bytes of answers to clients, heads and all."),
     "gateway_bad_requests_total": Metric(
@@ -88,7 +88,7 @@ METRICS: Final[dict[str, Metric]] = {
         "counter", "Look-ups of a backend's host names that failed.", ("backend",)
     ),
     "gateway_upstream_connections": Metric("gauge", "Open connections to a backend.", ("backend",)),
-    "gateway_upstream_connections_total": Metric("counter", "Connections opened to a backend.", ("backend",)),
+    "gateway_upstream_connections_opened_total": Metric("counter", "Connections opened to a backend.", ("backend",)),
     "gateway_upstream_connect_failures_total": Metric("counter", "Connections to a backend that failed.", ("backend",)),
     "gateway_upstream_stale_retries_total": Metric(
         "counter", "Calls sent again because the backend had closed an idle connection.", ("backend",)

@@ -82,18 +82,18 @@ def test_the_same_name_and_labels_mean_the_same_cells() -> None:
 def test_a_successor_counts_on_and_starts_its_gauges_at_zero() -> None:
     segment = Segment.private()
     first = Registry(segment)
-    first.counter("gateway_connections_total").add(5)
+    first.counter("gateway_connections_accepted_total").add(5)
     first.gauge("gateway_connections").set(5)
     second = Registry(segment)
-    assert second.counter("gateway_connections_total").value == 5
+    assert second.counter("gateway_connections_accepted_total").value == 5
     assert second.gauge("gateway_connections").value == 0
-    second.counter("gateway_connections_total").add()
-    assert cells_of(segment)[Series("counter", "gateway_connections_total")] == [6]
+    second.counter("gateway_connections_accepted_total").add()
+    assert cells_of(segment)[Series("counter", "gateway_connections_accepted_total")] == [6]
 
 
 def test_zero_gauges_leaves_counters_alone() -> None:
     registry = Registry.private()
-    registry.counter("gateway_connections_total").add(5)
+    registry.counter("gateway_connections_accepted_total").add(5)
     registry.gauge("gateway_connections").add(5)
     zero_gauges(registry.segment)
     assert list(cells_of(registry.segment).values()) == [[5], [0]]
@@ -120,4 +120,4 @@ def test_labels_other_than_the_tables_are_a_bug(labels: dict[str, str]) -> None:
 
 def test_a_kind_other_than_the_tables_is_a_bug() -> None:
     with pytest.raises(ValueError, match="is a counter"):
-        Registry.private().gauge("gateway_connections_total")
+        Registry.private().gauge("gateway_connections_accepted_total")

@@ -22,18 +22,18 @@ def test_what_comes_later_is_found_and_what_was_there_goes_on() -> None:
     assert sums(totals) == {connections: [1]}
     other.gauge("gateway_connections").set(2)
     one.gauge("gateway_connections").set(3)
-    other.counter("gateway_connections_total").add(7)
-    expected = {connections: [5], Series("counter", "gateway_connections_total"): [7]}
+    other.counter("gateway_connections_accepted_total").add(7)
+    expected = {connections: [5], Series("counter", "gateway_connections_accepted_total"): [7]}
     assert sums(totals) == expected
     assert sums(totals) == expected
 
 
 def test_a_successor_that_goes_on_in_the_same_segment_is_not_counted_twice() -> None:
     first = Registry.private()
-    first.counter("gateway_connections_total").add(2)
+    first.counter("gateway_connections_accepted_total").add(2)
     totals = Totals([first.segment])
     assert list(sums(totals).values()) == [[2]]
-    Registry(first.segment).counter("gateway_connections_total").add(1)
+    Registry(first.segment).counter("gateway_connections_accepted_total").add(1)
     assert list(sums(totals).values()) == [[3]]
 
 
