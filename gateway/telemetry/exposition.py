@@ -53,7 +53,7 @@ class Exposition(Collector):
         """
         encode, content_type = choose_encoder(accept)
         if isinstance(encode, partial):
-            # Our names need none, and looking at each of their letters takes a third of the time.
+            # No name of ours needs escaping, and to look at each of their letters for it takes long.
             encode = partial(encode, escaping=ALLOWUTF8)
         with self._printing:
             return encode(self._page), content_type
