@@ -48,6 +48,7 @@ from .payload.recorder import Recorder
 from .payload.sampling import sampling
 from .service import Layer, Service, stack
 from .telemetry.metrics import Counter, Registry
+from .telemetry.names import BOUNDS
 
 
 def compile_app(config: schema.Config, leases: Leases, registry: Registry, workers: int = 1) -> App:
@@ -55,6 +56,8 @@ def compile_app(config: schema.Config, leases: Leases, registry: Registry, worke
 
     Raises OSError or ssl.SSLError when a TLS file of a backend is missing or does not fit; nothing stays leased then.
     """
+    # Always the same in one process: a reload that would change it is refused (control/reload.py).
+    registry.buckets = BOUNDS[config.telemetry.buckets]
     lease = Lease(leases, registry, config.server.limits.max_body_bytes, workers)
     try:
         return _Compiler(config, leases, lease, registry, workers).app()

@@ -5,16 +5,18 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import orjson
 import pytest
 from aiohttp import web
+from msgspec import structs
 
 from gateway.app import App
 from gateway.compile import compile_app
-from gateway.config.backend import Fault, FaultAbort
+from gateway.config.backend import Concurrency, Fault, FaultAbort
+from gateway.config.batch import Batch
 from gateway.config.schema import (
     Backend,
     BackendTls,
@@ -27,9 +29,11 @@ from gateway.config.schema import (
     Server,
     Step,
 )
+from gateway.config.telemetry import Telemetry
 from gateway.leases import Leases
 from gateway.message import Request, Response
 from gateway.telemetry.metrics import Registry, read
+from gateway.telemetry.names import BOUNDS, METRICS
 from tests.support.loopback import Call, after, closed_port, serving, stub
 
 
@@ -469,6 +473,21 @@ async def test_a_compile_that_fails_leaves_nothing_leased(tmp_path: Path, conten
         assert (await asked(serving_now)).status == 200
         await serving_now.retire()
         assert not leases.sweeper.pools
+
+
+# Metrics.
+
+
+@pytest.mark.parametrize("buckets", ["default", "native"])
+async def test_all_durations_have_the_buckets_of_the_configuration(buckets: Literal["default", "native"]) -> None:
+    backend = Backend(url=closed_port(), batch=Batch(), concurrency=Concurrency(limit=1), hold=1.0)
+    telemetry = Telemetry(buckets=buckets, overhead_metrics=True, step_metrics=True)
+    async with serving(structs.replace(one(backend), telemetry=telemetry)) as gateway:
+        found = {series.name: series.bounds for series, _ in read(gateway.registry.segment) if series.bounds}
+    counted = {"gateway_batch_size", "gateway_batch_requests"}
+    durations = {name for name, metric in METRICS.items() if metric.kind == "histogram"} - counted
+    assert found.keys() - counted == durations - {"gateway_event_loop_lag_seconds"}
+    assert {found[name] for name in found.keys() - counted} == {BOUNDS[buckets]}
 
 
 # Failures on purpose.

@@ -19,7 +19,10 @@ promtool = pytest.mark.skipif(which("promtool") is None, reason="promtool is par
 def test_every_metric_that_is_asked_for_exists(query: str) -> None:
     names = re.findall(r"\bgateway_[a-z_]+", re.sub(r"\w+:gateway_\w+:\w+", "", query))
     known = METRICS.keys() | {
-        f"{name}_{part}" for name, metric in METRICS.items() if metric.kind == "histogram" for part in ("bucket", "sum")
+        f"{name}_{part}"
+        for name, metric in METRICS.items()
+        if metric.kind == "histogram"
+        for part in ("bucket", "sum", "count")
     }
     assert set(names) <= known
     assert names or ":" in query
@@ -43,6 +46,17 @@ def test_panels_have_places_of_their_own_and_the_data_source_that_was_chosen() -
         assert panel["type"] == "row" or panel["datasource"]["uid"] == "${datasource}"
     assert len({panel["id"] for panel in panels()}) == len(panels())
     assert len({panel["title"] for panel in panels()}) == len(panels())
+
+
+def test_the_panels_of_requests_latencies_show_exemplars() -> None:
+    shown = [target["expr"] for panel in panels() for target in panel.get("targets", ()) if target.get("exemplar")]
+    assert len(shown) == 2
+    assert all("gateway_request_duration_seconds_bucket" in query for query in shown)  # no other has any
+
+
+def test_all_that_is_counted_of_batching_is_on_the_dashboard() -> None:
+    asked = " ".join(queries())
+    assert all(name in asked for name in METRICS if name.startswith("gateway_batch_"))
 
 
 def test_the_dashboard_asks_for_every_variable_that_it_has() -> None:

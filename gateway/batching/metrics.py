@@ -6,7 +6,6 @@ from typing import Final
 
 from gateway.formats.format import REASONS
 from gateway.telemetry.metrics import Registry
-from gateway.telemetry.names import BUCKETS
 
 from .lane import Batch
 
@@ -30,8 +29,8 @@ class Counted:
         self.keys = registry.gauge("gateway_batch_keys", backend=backend)
         self.rows = registry.histogram("gateway_batch_size", SIZES, backend=backend)
         self.requests = registry.histogram("gateway_batch_requests", SIZES, backend=backend)
-        self.wait = registry.histogram("gateway_batch_wait_seconds", BUCKETS, backend=backend)
-        self.linger = registry.histogram("gateway_batch_linger_seconds", BUCKETS, backend=backend)
+        self.wait = registry.duration("gateway_batch_wait_seconds", backend=backend)
+        self.linger = registry.duration("gateway_batch_linger_seconds", backend=backend)
         self.isolated = registry.counter("gateway_batch_isolations_total", backend=backend)
         self.extra = registry.counter("gateway_batch_extra_calls_total", backend=backend)
         self.mismatches = registry.counter("gateway_batch_mismatches_total", backend=backend)

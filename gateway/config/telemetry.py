@@ -20,10 +20,17 @@ class AccessLog(Mapping, frozen=True, kw_only=True):
 
 
 class Telemetry(Mapping, frozen=True, kw_only=True):
-    """Logs and metrics that cost something on every request, and are off unless asked for."""
+    """Logs and metrics. What costs something on every request is off unless asked for."""
 
     access_log: Annotated[AccessLog | None, Meta(description="One line a request; default: none.")] = None
     overhead_metrics: Annotated[bool, Meta(description="`gateway_overhead_seconds`; an access log has it on, too.")] = (
         False
     )
     step_metrics: Annotated[bool, Meta(description="Requests and durations of every step of every graph.")] = False
+    buckets: Annotated[
+        Literal["default", "native"],
+        Meta(
+            description="Bounds of the histograms of durations. `native`: powers of two, as native histograms have "
+            "them. A change needs a restart."
+        ),
+    ] = "default"

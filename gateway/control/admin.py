@@ -6,6 +6,7 @@ refused (DNS rebinding), and so are POSTs that a browser says come from another 
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -105,7 +106,8 @@ class Pages:
         return web.Response(text=text, status=200 if ready else 503)
 
     async def metrics(self, request: web.Request) -> web.Response:
-        body, content_type = self._control.page(request.headers.get("Accept", ""))
+        # In a thread: a page of many series takes a while, in which the site shall answer others.
+        body, content_type = await asyncio.to_thread(self._control.page, request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def config(self, request: web.Request) -> web.Response:

@@ -174,7 +174,7 @@ class Gateway:
         }
 
     def page(self, accept: str) -> tuple[bytes, str]:
-        """The metrics, and their content type."""
+        """The metrics, and their content type; any thread may ask."""
         assert self._exposition is not None
         return self._exposition.render(accept)
 

@@ -8,11 +8,18 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.config.schema import Config
+from gateway.config.schema import Admin, Config, Server
 from gateway.service import spawn
 
 _LIVE = frozenset({"headers", "limits", "timeouts", "drain"})
 """The keys of ``server`` that a reload applies; of the files that ``server.tls`` names it reads the contents again."""
+
+_FIXED = {
+    "server": frozenset(Server.__struct_fields__) - _LIVE,
+    "admin": frozenset(Admin.__struct_fields__),
+    "telemetry": frozenset({"buckets"}),  # what is counted already could not be sorted into others
+}
+"""The keys of each section that only a restart changes."""
 
 
 class Outcome(NamedTuple):
@@ -24,10 +31,10 @@ class Outcome(NamedTuple):
 
 def restart_only(old: Config, new: Config) -> Iterator[str]:
     """A line for each key that differs and that no reload can apply."""
-    for section, live in (("server", _LIVE), ("admin", frozenset())):
+    for section, fixed in _FIXED.items():
         before, after = getattr(old, section), getattr(new, section)
         for field in msgspec.structs.fields(before):
-            if field.name not in live and getattr(before, field.name) != getattr(after, field.name):
+            if field.name in fixed and getattr(before, field.name) != getattr(after, field.name):
                 yield f"{section}.{field.encode_name}: changed, which needs a restart"
 
 

@@ -86,8 +86,8 @@ class Supervisor:
         return len(self._serving)
 
     def pids(self) -> dict[int, int]:
-        """The process id of each worker, by slot."""
-        return {slot: worker.pid for slot, worker in self._workers.items()}
+        """The process id of each worker, by slot; any thread may ask."""
+        return {slot: worker.pid for slot, worker in self._workers.copy().items()}
 
     async def start(self, config: bytes) -> tuple[str, ...]:
         """Bring up every slot with ``config``; the errors of the first worker that cannot serve it, or none."""

@@ -56,7 +56,7 @@ class Server:
         self._open = registry.gauge("gateway_connections")
         self.received = registry.counter("gateway_received_bytes_total").cells
         self.sent = registry.counter("gateway_sent_bytes_total").cells
-        self._accepted = registry.counter("gateway_connections_total")
+        self._accepted = registry.counter("gateway_connections_accepted_total")
         self.configure(config)
         self._tick()
 

@@ -110,7 +110,7 @@ class Pool:
         self._unreachable_until = 0.0
         self._reaching: asyncio.Task[bool] | None = None
         self._open = registry.gauge("gateway_upstream_connections", backend=name)
-        self._opened = registry.counter("gateway_upstream_connections_total", backend=name)
+        self._opened = registry.counter("gateway_upstream_connections_opened_total", backend=name)
         self._failures = registry.counter("gateway_upstream_connect_failures_total", backend=name)
         self._stale = registry.counter("gateway_upstream_stale_retries_total", backend=name)
         sweeper.pools.add(self)

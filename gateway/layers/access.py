@@ -17,7 +17,6 @@ from gateway.service import Layer, Service
 from gateway.stream import Stream
 from gateway.telemetry.access import Entry
 from gateway.telemetry.metrics import Histogram, Registry
-from gateway.telemetry.names import BUCKETS
 
 Clock = Callable[[], float]
 Note = Callable[[Entry], None]
@@ -155,7 +154,7 @@ class Upstream:
 
 def access(note: Note | None, registry: Registry, graphs: Mapping[str, object]) -> Layer:
     """``note`` gets every request; None: nothing but the overhead of ``graphs`` is wanted."""
-    overhead = {name: registry.histogram("gateway_overhead_seconds", BUCKETS, graph=name) for name in graphs}
+    overhead = {name: registry.duration("gateway_overhead_seconds", graph=name) for name in graphs}
     return lambda inner: Access(inner, note, overhead)
 
 

@@ -12,7 +12,6 @@ from gateway.errors import ClientClosed, GatewayError, InternalError
 from gateway.message import Request, Response
 from gateway.service import Layer, Service
 from gateway.telemetry.metrics import Counter, Gauge, Histogram, Registry
-from gateway.telemetry.names import BUCKETS
 
 Count = Callable[[str, str], Counter]
 """Finds the counter for a status code and an outcome."""
@@ -89,7 +88,7 @@ class Observe:
 def observe_graph(registry: Registry, graph: str, clock: Clock = perf_counter) -> Layer:
     """At the edge: what the clients of ``graph`` see."""
     in_flight = registry.gauge("gateway_requests_in_flight", graph=graph)
-    duration = registry.histogram("gateway_request_duration_seconds", BUCKETS, graph=graph)
+    duration = registry.duration("gateway_request_duration_seconds", graph=graph)
 
     def count(code: str, outcome: str) -> Counter:
         return registry.counter("gateway_requests_total", graph=graph, code=code, outcome=outcome)
@@ -103,7 +102,7 @@ def observe_backend(registry: Registry, backend: str, clock: Clock = perf_counte
     A call that was given up, because the client left or an Ensemble was decided without it, counts as ``cancelled``.
     """
     in_flight = registry.gauge("gateway_upstream_active_requests", backend=backend)
-    duration = registry.histogram("gateway_upstream_duration_seconds", BUCKETS, backend=backend)
+    duration = registry.duration("gateway_upstream_duration_seconds", backend=backend)
 
     def count(code: str, outcome: str) -> Counter:
         return registry.counter("gateway_upstream_requests_total", backend=backend, code=_end(code, outcome))
@@ -115,7 +114,7 @@ def observe_step(registry: Registry, graph: str, node: str, step: str, clock: Cl
     """Around a step, as around a backend: what its node sees of it."""
     labels = {"graph": graph, "node": node, "step": step}
     in_flight = registry.gauge("gateway_step_requests_in_flight", **labels)
-    duration = registry.histogram("gateway_step_duration_seconds", BUCKETS, **labels)
+    duration = registry.duration("gateway_step_duration_seconds", **labels)
 
     def count(code: str, outcome: str) -> Counter:
         return registry.counter("gateway_step_requests_total", **labels, code=_end(code, outcome))

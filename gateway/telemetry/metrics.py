@@ -5,27 +5,42 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left
 from collections.abc import Iterator
+from typing import Literal
 
 import msgspec
 
-from .names import METRICS, Kind
+from .exemplars import CELLS, Exemplars
+from .names import BUCKETS, METRICS, Kind
 from .segment import Segment
 
 log = logging.getLogger("gateway")
+
+Record = Literal["counter", "gauge", "histogram", "exemplars"]
+"""What is kept: a metric, or what belongs to a histogram."""
 
 
 class Series(msgspec.Struct, frozen=True, array_like=True):
     """The key of a record: one metric with one set of label values, in the order of the table."""
 
-    kind: Kind
+    kind: Record
     name: str
     labels: tuple[str, ...] = ()
     bounds: tuple[float, ...] = ()
 
     @property
     def width(self) -> int:
-        """Cells it takes: one, or for a histogram a bucket per bound, the one above them all, and the sum."""
+        """Cells it takes: one, or for a histogram a bucket per bound, the one above them all, and the sum.
+
+        Exemplars have room for one of each bucket.
+        """
+        if self.kind == "exemplars":
+            return CELLS * (len(self.bounds) + 1)
         return len(self.bounds) + 2 if self.kind == "histogram" else 1
+
+    @property
+    def histogram(self) -> Series:
+        """The histogram that these exemplars belong to."""
+        return msgspec.structs.replace(self, kind="histogram")
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -81,6 +96,8 @@ class Registry:
 
     def __init__(self, segment: Segment) -> None:
         self.segment = segment
+        self.buckets: tuple[float, ...] = BUCKETS
+        """The bounds of durations: one choice for as long as the segment lasts."""
         self._cells = dict(read(segment))
         self._full = False
         zero_gauges(segment)
@@ -99,6 +116,15 @@ class Registry:
     def histogram(self, name: str, bounds: tuple[float, ...], /, **labels: str) -> Histogram:
         """``bounds``: upper limits in ascending order; one bucket more counts what exceeds them all."""
         return Histogram(self._find(_series("histogram", name, labels, bounds)), bounds)
+
+    def duration(self, name: str, /, **labels: str) -> Histogram:
+        """A histogram of seconds, with the bounds that the configuration has chosen."""
+        return self.histogram(name, self.buckets, **labels)
+
+    def exemplars(self, name: str, bounds: tuple[float, ...], /, **labels: str) -> Exemplars:
+        """Room for the exemplars of that histogram."""
+        histogram = _series("histogram", name, labels, bounds)
+        return Exemplars(self._find(msgspec.structs.replace(histogram, kind="exemplars")), bounds)
 
     def _find(self, series: Series) -> memoryview[float]:
         cells = self._cells.get(series)

@@ -21,6 +21,15 @@ BUCKETS: Final = (
 )
 """Seconds: OpenTelemetry's advice for HTTP, with finer steps for fast models and longer ones for slow ones."""
 
+NATIVE: Final = tuple(2.0**exponent for exponent in range(-10, 11))
+"""Seconds: those of Prometheus' native histograms of schema 0, which every finer schema has, too; 1 ms to 17 min.
+
+https://prometheus.io/docs/specs/native_histograms/#schema
+"""
+
+BOUNDS: Final = {"default": BUCKETS, "native": NATIVE}
+"""The two by what ``telemetry.buckets`` calls them."""
+
 METRICS: Final[dict[str, Metric]] = {
     "gateway_requests_total": Metric(
         "counter", "Requests answered, by graph, status and outcome.", ("graph", "code", "outcome")
@@ -51,7 +60,7 @@ METRICS: Final[dict[str, Metric]] = {
         "counter", "Lines of the access log that were not written: full or failed.", ("reason",)
     ),
     "gateway_connections": Metric("gauge", "Open client connections."),
-    "gateway_connections_total": Metric("counter", "Client connections accepted."),
+    "gateway_connections_accepted_total": Metric("counter", "Client connections accepted."),
     "gateway_received_bytes_total": Metric("counter", "Bytes that clients have sent, heads and all."),
     "gateway_sent_bytes_total": Metric("counter", "Bytes of answers to clients, heads and all."),
     "gateway_bad_requests_total": Metric(
@@ -79,7 +88,7 @@ METRICS: Final[dict[str, Metric]] = {
         "counter", "Look-ups of a backend's host names that failed.", ("backend",)
     ),
     "gateway_upstream_connections": Metric("gauge", "Open connections to a backend.", ("backend",)),
-    "gateway_upstream_connections_total": Metric("counter", "Connections opened to a backend.", ("backend",)),
+    "gateway_upstream_connections_opened_total": Metric("counter", "Connections opened to a backend.", ("backend",)),
     "gateway_upstream_connect_failures_total": Metric("counter", "Connections to a backend that failed.", ("backend",)),
     "gateway_upstream_stale_retries_total": Metric(
         "counter", "Calls sent again because the backend had closed an idle connection.", ("backend",)
@@ -196,4 +205,8 @@ METRICS: Final[dict[str, Metric]] = {
     "gateway_worker_restarts_total": Metric("counter", "Worker processes started in place of one that died."),
     "gateway_worker_cpu_seconds_total": Metric("counter", "CPU time, user and system, of a worker.", ("worker",)),
     "gateway_worker_memory_bytes": Metric("gauge", "Resident memory of a worker.", ("worker",)),
+    "gateway_worker_start_time_seconds": Metric("gauge", "When a worker was started (Unix time).", ("worker",)),
+    "gateway_worker_threads": Metric("gauge", "Threads of a worker.", ("worker",)),
+    "gateway_worker_open_fds": Metric("gauge", "Files and connections that a worker has open.", ("worker",)),
+    "gateway_worker_max_fds": Metric("gauge", "Files and connections that a worker may have open.", ("worker",)),
 }

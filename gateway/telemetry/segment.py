@@ -53,9 +53,17 @@ class Segment:
         self._words[0] = end - _WORD
         return self._cells[first // _WORD : end // _WORD]
 
-    def records(self) -> Iterator[tuple[bytes, memoryview[float]]]:
-        """Every record published so far, in the order of writing; the cells are live."""
-        start, stop = _WORD, _WORD + self._words[0]
+    @property
+    def used(self) -> int:
+        """Bytes of all records published so far."""
+        return self._words[0]
+
+    def records(self, first: int = 0, end: int | None = None) -> Iterator[tuple[bytes, memoryview[float]]]:
+        """The records published so far, in the order of writing, or those between two values of ``used``.
+
+        The cells are live.
+        """
+        start, stop = _WORD + first, _WORD + (self.used if end is None else end)
         while start < stop:
             length, count = divmod(self._words[start // _WORD], 1 << 32)
             key = bytes(self._bytes[start + _WORD : start + _WORD + length])

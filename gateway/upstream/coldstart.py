@@ -13,7 +13,6 @@ from typing import Final
 
 from gateway.service import spawn
 from gateway.telemetry.metrics import Registry
-from gateway.telemetry.names import BUCKETS
 
 from .endpoint import Endpoint
 
@@ -39,7 +38,7 @@ class ColdStart:
         self._tasks: dict[Endpoint, asyncio.Task[None]] = {}
         self._since: float | None = None
         self._count = registry.counter("gateway_cold_starts_total", backend=backend)
-        self._seconds = registry.histogram("gateway_cold_start_seconds", BUCKETS, backend=backend)
+        self._seconds = registry.duration("gateway_cold_start_seconds", backend=backend)
 
     def begin(self) -> None:
         """A request waits, and no endpoint is up."""

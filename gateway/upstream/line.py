@@ -16,7 +16,6 @@ import msgspec
 from gateway.alarm import TICK, Alarm
 from gateway.errors import DeadlineExceeded, GatewayError, QueueTimeout, UpstreamOverflow
 from gateway.telemetry.metrics import Registry
-from gateway.telemetry.names import BUCKETS
 
 T = TypeVar("T")
 
@@ -45,7 +44,7 @@ class Line(Generic[T]):
         self.be_patient(inf, QueueTimeout)
         self._depth = registry.gauge("gateway_queue_depth", backend=backend)
         self._places = registry.gauge("gateway_queue_capacity", backend=backend)
-        self._wait = registry.histogram("gateway_queue_wait_seconds", BUCKETS, backend=backend)
+        self._wait = registry.duration("gateway_queue_wait_seconds", backend=backend)
         self._dropped = {
             reason: registry.counter("gateway_queue_dropped_total", backend=backend, reason=reason)
             for reason in REASONS
@@ -145,6 +144,6 @@ def always_there(registry: Registry, backend: str) -> None:
     """The series of a backend for which nobody ever waits: autoscalers want to read a 0 rather than nothing."""
     registry.gauge("gateway_queue_depth", backend=backend)
     registry.gauge("gateway_queue_capacity", backend=backend)
-    registry.histogram("gateway_queue_wait_seconds", BUCKETS, backend=backend)
+    registry.duration("gateway_queue_wait_seconds", backend=backend)
     for reason in REASONS:
         registry.counter("gateway_queue_dropped_total", backend=backend, reason=reason)

@@ -1,3 +1,4 @@
+import threading
 from typing import Any
 
 import pytest
@@ -22,12 +23,14 @@ class Fake:
         self.found: Clusters = {}
         self.drains = 0
         self.levels: list[str] = []
+        self.threads: list[threading.Thread] = []
         self.reloads = 0
 
     def checks(self) -> dict[str, bool]:
         return self.state
 
     def page(self, accept: str) -> tuple[bytes, str]:
+        self.threads.append(threading.current_thread())
         return accept.encode(), "text/plain; version=0.0.4; charset=utf-8"
 
     async def clusters(self) -> Clusters:
@@ -79,6 +82,14 @@ async def test_metrics_are_passed_on_as_they_are(admin: TestClient[Any, Any]) ->
     async with admin.get("/metrics", headers={"Accept": "text/plain"}) as answer:
         assert await answer.read() == b"text/plain"
         assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+
+
+async def test_metrics_are_printed_in_a_thread_so_that_the_site_goes_on(
+    admin: TestClient[Any, Any], control: Fake
+) -> None:
+    async with admin.get("/metrics") as answer:
+        assert answer.status == 200
+    assert control.threads != [threading.current_thread()]
 
 
 async def test_config_is_json_or_yaml_and_keeps_secrets(admin: TestClient[Any, Any]) -> None:

@@ -95,7 +95,7 @@ async def test_it_serves_and_shows_itself() -> None:
         assert (await toy.get("/clusters"))[1].count("toy") == 2
         assert '"defaultGraph": "one"' in (await toy.get("/config"))[1]
         assert await toy.metric("gateway_workers") == 2
-        assert await toy.metric("gateway_connections_total") == 1
+        assert await toy.metric("gateway_connections_accepted_total") == 1
         assert await toy.metric('gateway_worker_memory_bytes{worker="1"}') > 0
         assert abs(await toy.metric("gateway_config_last_reload_success_timestamp_seconds") - time.time()) < 60
         toy.gateway.drain()
@@ -161,7 +161,7 @@ async def test_counters_survive_the_worker_that_counted() -> None:
         await toy.until(lambda: toy.gateway._supervisor.pids().get(0, before[0]) != before[0])
         await toy.until(lambda: toy.gateway._supervisor.serving == 2)
         await toy.ask()
-        assert await toy.metric("gateway_connections_total") == 21
+        assert await toy.metric("gateway_connections_accepted_total") == 21
         assert await toy.metric("gateway_worker_restarts_total") == 1
 
 

@@ -3,6 +3,7 @@ import asyncio
 import pytest
 
 from gateway.config.schema import Admin, Config, Drain, HeaderRules, Limits, Server, ServerTimeouts, ServerTls
+from gateway.config.telemetry import AccessLog, Telemetry
 from gateway.control.reload import Outcome, Reloads, restart_only
 from tests.support.clock import virtual
 
@@ -21,6 +22,8 @@ from tests.support.clock import virtual
         ),
         (Config(server=Server(trusted_proxies=())), ["server.trustedProxies"]),
         (Config(admin=Admin(listen="127.0.0.1:1")), ["admin.listen"]),
+        (Config(telemetry=Telemetry(access_log=AccessLog(), step_metrics=True)), []),
+        (Config(telemetry=Telemetry(buckets="native")), ["telemetry.buckets"]),
     ],
 )
 def test_what_needs_a_restart(new: Config, keys: list[str]) -> None:

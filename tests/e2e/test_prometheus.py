@@ -1,18 +1,21 @@
 """A real Prometheus scrapes a real gateway, and answers everything that the dashboard and the rules ask."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from shutil import which
+from typing import Any
 
 import aiohttp
 import pytest
 import yaml
 from aiohttp.test_utils import unused_port
 
+from tests.support.collector import collector
 from tests.support.queries import RULES, queries
-from tests.support.running import PATIENCE, Model, Serve, predict
+from tests.support.running import PATIENCE, Model, Serve, configuration, predict
 
 pytestmark = [
     pytest.mark.e2e,
@@ -31,6 +34,7 @@ backends:
     retry: {{attempts: 2, retryOn: [connect-failure, 5xx]}}
     hedge: {{after: 1s}}
     concurrency: {{limit: 10, queue: 10}}
+    batch: {{}}
 graphs:
   m: {{nodes: {{root: {{routerType: Splitter, steps: [{{backend: m, weight: 1}}]}}}}}}
 """
@@ -61,6 +65,19 @@ class Prometheus:
                     pass  # it is still starting
                 await asyncio.sleep(0.1)
 
+    async def exemplars(self, query: str) -> list[dict[str, Any]]:
+        """Those of the first series that has any, as soon as one has."""
+        url, now = f"{self._url}/api/v1/query_exemplars", time.time()
+        asked = {"query": query, "start": str(now - 3600), "end": str(now + 3600)}
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                async with aiohttp.request("GET", url, params=asked) as answer:
+                    found = (await answer.json())["data"]
+                if found:
+                    first: list[dict[str, Any]] = found[0]["exemplars"]
+                    return first
+                await asyncio.sleep(0.1)
+
 
 @asynccontextmanager
 async def prometheus(admin: str, directory: Path) -> AsyncIterator[Prometheus]:
@@ -75,6 +92,7 @@ async def prometheus(admin: str, directory: Path) -> AsyncIterator[Prometheus]:
         f"--storage.tsdb.path={directory / 'data'}",
         f"--web.listen-address={address}",
         "--log.level=error",
+        "--enable-feature=exemplar-storage",
     )
     try:
         yield Prometheus(f"http://{address}")
@@ -96,3 +114,19 @@ async def test_every_query_is_answered(serve: Serve, models: tuple[Model, Model]
         assert not [query for query in empty if not any(sign in query for sign in errors)]
         assert await asked.ask('ALERTS{alertstate="firing"}') == []
         assert await asked.ask('scrape_duration_seconds{job="gateway"} < 1')
+
+
+async def test_an_exemplar_leads_from_a_bucket_to_its_trace(
+    serve: Serve, models: tuple[Model, Model], tmp_path: Path
+) -> None:
+    async with collector() as traces:
+        environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": traces.url, "OTEL_BSP_SCHEDULE_DELAY": "50"}
+        gateway = await serve(configuration(models[0].url), **environ)
+        async with prometheus(gateway.admin, tmp_path) as asked:
+            await asked.has("gateway_workers == 2")
+            assert (await predict(gateway.data))[0] == 200
+            (found,) = await asked.exemplars('gateway_request_duration_seconds_bucket{graph="m"}')
+        (server,) = [span for span in await traces.has(3) if span.kind == "server"]
+    assert found["labels"] == {"trace_id": server.trace_id, "span_id": server.id}
+    assert float(found["value"]) == (server.end - server.start) / 1e9
+    assert abs(found["timestamp"] - server.end / 1e9) < 0.01

@@ -165,7 +165,7 @@ async def test_connections_are_counted() -> None:
             assert gateway.open == 1
         await asyncio.sleep(0.02)
         assert gateway.open == 0
-        assert gateway.registry.counter("gateway_connections_total").value == 1
+        assert gateway.registry.counter("gateway_connections_accepted_total").value == 1
         assert gateway.registry.counter("gateway_bad_requests_total", code="400").value == 1
 
 

@@ -48,7 +48,7 @@ class ToyApp:
 
 class ToyServer:
     def __init__(self, registry: Registry) -> None:
-        self._accepted = registry.counter("gateway_connections_total")
+        self._accepted = registry.counter("gateway_connections_accepted_total")
         self._open = registry.gauge("gateway_connections")
         self._listeners: list[asyncio.Server] = []
         self._held = 0

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.telemetry.metrics import Registry, Series, read, zero_gauges
+from gateway.telemetry.names import BUCKETS
 from gateway.telemetry.segment import Segment
 
 DURATION = "gateway_upstream_duration_seconds"
@@ -12,6 +13,26 @@ DURATION = "gateway_upstream_duration_seconds"
 
 def cells_of(segment: Segment) -> dict[Series, list[float]]:
     return {series: list(cells) for series, cells in read(segment)}
+
+
+def test_durations_have_the_bounds_that_were_chosen() -> None:
+    registry = Registry.private()
+    registry.duration(DURATION, backend="a")
+    registry.buckets = (1.0, 2.0)
+    registry.duration(DURATION, backend="b").observe(1.5)
+    first, second = cells_of(registry.segment).items()
+    assert first == (Series("histogram", DURATION, ("a",), BUCKETS), [0.0] * (len(BUCKETS) + 2))
+    assert second == (Series("histogram", DURATION, ("b",), (1.0, 2.0)), [0, 1, 0, 1.5])
+
+
+def test_exemplars_know_their_histogram() -> None:
+    registry = Registry.private()
+    registry.exemplars(DURATION, (1.0,), backend="b")
+    ((series, cells),) = read(registry.segment)
+    assert series.histogram == Series("histogram", DURATION, ("b",), (1.0,))
+    assert len(cells) == series.width
+    with pytest.raises(ValueError, match="is a gauge"):
+        registry.exemplars("gateway_connections", (1.0,))
 
 
 def test_a_counter_counts() -> None:
@@ -61,18 +82,18 @@ def test_the_same_name_and_labels_mean_the_same_cells() -> None:
 def test_a_successor_counts_on_and_starts_its_gauges_at_zero() -> None:
     segment = Segment.private()
     first = Registry(segment)
-    first.counter("gateway_connections_total").add(5)
+    first.counter("gateway_connections_accepted_total").add(5)
     first.gauge("gateway_connections").set(5)
     second = Registry(segment)
-    assert second.counter("gateway_connections_total").value == 5
+    assert second.counter("gateway_connections_accepted_total").value == 5
     assert second.gauge("gateway_connections").value == 0
-    second.counter("gateway_connections_total").add()
-    assert cells_of(segment)[Series("counter", "gateway_connections_total")] == [6]
+    second.counter("gateway_connections_accepted_total").add()
+    assert cells_of(segment)[Series("counter", "gateway_connections_accepted_total")] == [6]
 
 
 def test_zero_gauges_leaves_counters_alone() -> None:
     registry = Registry.private()
-    registry.counter("gateway_connections_total").add(5)
+    registry.counter("gateway_connections_accepted_total").add(5)
     registry.gauge("gateway_connections").add(5)
     zero_gauges(registry.segment)
     assert list(cells_of(registry.segment).values()) == [[5], [0]]
@@ -99,4 +120,4 @@ def test_labels_other_than_the_tables_are_a_bug(labels: dict[str, str]) -> None:
 
 def test_a_kind_other_than_the_tables_is_a_bug() -> None:
     with pytest.raises(ValueError, match="is a counter"):
-        Registry.private().gauge("gateway_connections_total")
+        Registry.private().gauge("gateway_connections_accepted_total")

@@ -1,7 +1,10 @@
 import re
+from math import frexp
 from pathlib import Path
 
-from gateway.telemetry.names import BUCKETS, METRICS
+import pytest
+
+from gateway.telemetry.names import BOUNDS, METRICS, NATIVE
 
 COUNTED = ("gateway_batch_size", "gateway_batch_requests")
 """Histograms of numbers, not of times."""
@@ -15,8 +18,17 @@ def test_names_follow_prometheus_conventions() -> None:
         assert metric.help.endswith(".")
 
 
-def test_buckets_ascend() -> None:
-    assert list(BUCKETS) == sorted(set(BUCKETS))
+@pytest.mark.parametrize("bounds", BOUNDS.values())
+def test_buckets_ascend_from_a_millisecond_to_ten_minutes(bounds: tuple[float, ...]) -> None:
+    assert list(bounds) == sorted(set(bounds))
+    assert bounds[0] <= 0.001
+    assert bounds[-2] < 600 <= bounds[-1]
+    assert len(bounds) == 21
+
+
+def test_native_buckets_are_the_powers_of_two_to_the_last_bit() -> None:
+    assert {frexp(bound)[0] for bound in NATIVE} == {0.5}
+    assert [frexp(bound)[1] for bound in NATIVE] == list(range(-9, 12))
 
 
 def test_the_operations_page_has_every_metric() -> None:

@@ -18,6 +18,18 @@ def test_records_come_back_in_order_with_cells_of_zero(wanted: list[tuple[bytes,
     assert contents(segment) == [(key, [0.0] * count) for key, count in wanted]
 
 
+@given(st.lists(st.integers(0, 40)), st.lists(st.integers(0, 40)))
+def test_what_is_new_since_an_earlier_look(before: list[int], after: list[int]) -> None:
+    segment = Segment.private(1 << 16)
+    for length in before:
+        segment.append(b"x" * length, 1)
+    seen = segment.used
+    for length in after:
+        segment.append(b"y" * length, 2)
+    assert [key for key, _ in segment.records(seen)] == [b"y" * length for length in after]
+    assert [key for key, _ in segment.records(0, seen)] == [b"x" * length for length in before]
+
+
 def test_what_one_attachment_writes_the_other_reads() -> None:
     fd = create("test")
     writer, reader = Segment.attach(fd), Segment.attach(fd)

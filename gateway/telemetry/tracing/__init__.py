@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gateway.telemetry.metrics import Registry
 
 if TYPE_CHECKING:
-    from .tracer import Tracer
+    from .tracer import Sink, Tracer
 
 log = logging.getLogger("gateway")
 
@@ -25,6 +25,7 @@ def start_tracing(environ: Mapping[str, str], registry: Registry) -> Tracer | No
     """What the environment asks for; None: no traces. Ask once in a process, for it starts a thread."""
     if not wanted(environ):
         return None
+    from . import exemplars
     from .context import propagation
     from .export import Export, batching
     from .otlp import otlp
@@ -37,7 +38,10 @@ def start_tracing(environ: Mapping[str, str], registry: Registry) -> Tracer | No
         log.exception("no traces are sent")
         return None
     sys.setswitchinterval(_SWITCH)
-    return Tracer(sampler(environ), propagation(environ), Export(send, registry, batching(environ)))
+    sink: Sink = Export(send, registry, batching(environ))
+    if exemplars.wanted(environ):
+        sink = exemplars.Exemplify(sink, registry)
+    return Tracer(sampler(environ), propagation(environ), sink)
 
 
 def wanted(environ: Mapping[str, str]) -> bool:

@@ -1,0 +1,49 @@
+"""Exemplars of the requests' durations, from their spans: a request that is sampled out has none, and pays nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from gateway.telemetry.exemplars import Exemplar, Exemplars
+from gateway.telemetry.metrics import Registry
+
+from .span import Span
+from .tracer import Sink
+
+log = logging.getLogger("gateway")
+
+_HISTOGRAM = "gateway_request_duration_seconds"
+_DEFAULT = "trace_based"
+
+
+class Exemplify:
+    """Passes spans on to ``sink``, and keeps a request's as the exemplar of the bucket that its duration is in."""
+
+    def __init__(self, sink: Sink, registry: Registry) -> None:
+        self._sink = sink
+        self._registry = registry
+        self._graphs: dict[str, Exemplars] = {}
+
+    def __call__(self, span: Span) -> None:
+        if span.kind == "server":
+            self._keep(span)
+        self._sink(span)
+
+    def close(self, seconds: float) -> None:
+        self._sink.close(seconds)
+
+    def _keep(self, span: Span) -> None:
+        graph = str(span.attributes["gateway.graph"])
+        exemplars = self._graphs.get(graph)
+        if exemplars is None:
+            exemplars = self._graphs[graph] = self._registry.exemplars(_HISTOGRAM, self._registry.buckets, graph=graph)
+        exemplars.keep(Exemplar((span.end - span.start) / 1e9, span.end / 1e9, span.trace_id, span.id))
+
+
+def wanted(environ: Mapping[str, str]) -> bool:
+    """OTEL_METRICS_EXEMPLAR_FILTER; ``always_on`` is ``trace_based``, for without a trace there is nothing to show."""
+    said = environ.get("OTEL_METRICS_EXEMPLAR_FILTER", "").strip().lower() or _DEFAULT
+    if said not in ("always_on", "always_off", _DEFAULT):
+        log.warning("OTEL_METRICS_EXEMPLAR_FILTER=%s is not known here: %s is used", said, _DEFAULT)
+    return said != "always_off"
