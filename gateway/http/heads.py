@@ -18,9 +18,6 @@ ROOM = 512
 LONGEST = 2048
 """Bytes of a head worth keeping."""
 
-UNREPEATED = frozenset((b"x-request-id", b"traceparent", b"tracestate", b"b3", b"x-b3-traceid", b"x-amzn-trace-id"))
-"""Fields that are another every time: a head with one of them is not worth keeping."""
-
 
 class RequestHead(Encoded, frozen=True, eq=False, gc=False):
     """What the reader of requests makes of a head; ``length`` of the body that follows."""
@@ -61,7 +58,7 @@ class Heads(dict[bytes, T]):
 
     def learn(self, head: bytes, parsed: T) -> None:
         """Keep ``parsed``, unless it is not worth it. Nobody may change its headers afterwards."""
-        if len(head) > LONGEST or any(name in UNREPEATED for name, _ in parsed.headers):
+        if len(head) > LONGEST:
             return
         if len(self) >= ROOM:
             self.clear()

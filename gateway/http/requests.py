@@ -25,7 +25,7 @@ from gateway.message import Headers, Request
 from .arrival import Arrival, ReaderLimits
 from .buffers import UNCOUNTED, Claim
 from .head import body_follows, check_authority, combined, expects_continue, minor_version, path_form, replay
-from .heads import request_head
+from .repeated import learn, parted, recalled
 from .wire import MAX_TARGET, REQUEST_LINE, extended, nominated, requested_timeout
 
 START, HEAD, BODY = range(3)
@@ -109,11 +109,13 @@ class RequestReader:
             request = Request(known.method, known.target, known.headers, data[end:], encoded=known)
             self.arrived.append(Arrival(request, True, 1))
             return
+        bare, others = parted(head)
+        if others and (again := recalled(self.limits, bare, others, end, data[end:])):
+            self.arrived.append(Arrival(again, True, 1))
+            return
         self._parse(data)
-        if self._plain and self.state == START and len(self.arrived) == 1:
-            request = self.arrived[0].request
-            if len(request.body) == length and self.arrived[0].persistent:
-                self.limits.heads.learn(head, request_head(request.method, request.target, request.headers, length))
+        if self._plain and self.state == START and len(self.arrived) == 1 and self.arrived[0].persistent:
+            learn(self.limits, bare, others, self.arrived[0].request, length)
 
     @property
     def behind(self) -> bool:
