@@ -15,6 +15,9 @@ from .environment import Unavailable
 from .process import serving
 
 
+pytest.register_assert_rewrite("tests.servers.compared")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Not with ``-m servers`` missing: a word in ``addopts`` would be lost to any other ``-m``."""
     if "servers" in config.option.markexpr:

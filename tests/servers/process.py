@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .environment import HERE, Unavailable, python
+from .signatures import MODELS
 
 PATIENCE = 120.0
 """Seconds for a server to be ready, and to end."""
@@ -50,14 +51,21 @@ def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def _ready(port: int) -> bool:
+    """Whether all models are."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("GET", "/v2/health/ready")
-        return connection.getresponse().status == 200
+        return all(_answers(connection, f"/v2/models/{model}/ready") for model in MODELS)
     except OSError:
         return False
     finally:
         connection.close()
+
+
+def _answers(connection: http.client.HTTPConnection, path: str) -> bool:
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status == 200
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

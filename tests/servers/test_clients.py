@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.loopback import Port
 
-from .compared import batches, batching
+from .compared import PATIENT, PLACE, batches, batching
 from .environment import HERE, Unavailable, python
 
 pytestmark = pytest.mark.servers
@@ -29,7 +29,7 @@ async def told(client: str, *arguments: str) -> Any:
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     out, err = await process.communicate()
     assert not process.returncode, err.decode()
-    return json.loads(out)
+    return json.loads(PLACE.sub(b"", out))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ async def told(client: str, *arguments: str) -> Any:
 )
 async def test_tritonclient(server: Port, arguments: Sequence[str]) -> None:
     alone = await told("tritonclient", f"127.0.0.1:{server.number}", *arguments)
-    async with batching(server, mixed="v2", roots="v2") as gateway:
+    async with batching(server, PATIENT, mixed="v2", roots="v2") as gateway:
         assert await told("tritonclient", f"127.0.0.1:{gateway.number}", *arguments) == alone
         calls, requests = batches(gateway)
         assert calls <= requests / 2
@@ -51,7 +51,7 @@ async def test_tritonclient(server: Port, arguments: Sequence[str]) -> None:
 
 async def test_kserve(kserve: Port) -> None:
     alone = await told("kserve", f"http://127.0.0.1:{kserve.number}")
-    async with batching(kserve, mixed="v2", roots="v2", rows="v1") as gateway:
+    async with batching(kserve, PATIENT, mixed="v2", roots="v2", rows="v1") as gateway:
         assert await told("kserve", f"http://127.0.0.1:{gateway.number}") == alone
         calls, requests = batches(gateway)
         assert calls <= requests / 2

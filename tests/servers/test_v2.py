@@ -69,9 +69,9 @@ def _text(blob: bytes, rest: dict[str, object]) -> Asked:
 
 @binary_servers
 async def test_tensors_without_any_elements(server: Port) -> None:
-    tensor = {"name": "x", "datatype": "BYTES", "shape": [2, 0], "parameters": {"binary_data_size": 0}}
-    asked = [framed("text", {"inputs": [tensor], "parameters": {"binary_data_output": True}}, b"")] * 12
-    async with batching(server, text="v2") as gateway:
+    tensor = {"name": "x", "datatype": "FP16", "shape": [2, 0], "parameters": {"binary_data_size": 0}}
+    asked = [framed("half", {"inputs": [tensor], "parameters": {"binary_data_output": True}}, b"")] * 12
+    async with batching(server, half="v2") as gateway:
         await same(server, gateway, asked)
 
 
