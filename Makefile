@@ -27,7 +27,7 @@ run: $(VENV)/.demo
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
 
-# Installs each server on first use, some 1.5 GB in .venvs; what this machine cannot run is skipped, with the reason.
+# Installs each server on first use, some 2 GB in .venvs; what this machine cannot run is skipped, with the reason.
 test-servers: $(VENV)/.test
 	$(BIN)/python -m pytest tests/servers -m servers -rs
 

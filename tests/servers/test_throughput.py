@@ -99,7 +99,7 @@ async def test_batching_at_least_doubles_the_answers_of_a_forest(
     gateway = await start("-c", str(tmp_path / "gateway.yaml"))
     try:
         await gateway.up()
-        found = await _rounds(server, gateway, path, tmp_path)
+        found = await _rounds(server, gateway, path, bodies[0].encode(), tmp_path)
         size = await _size(gateway)
     finally:
         await gateway.close()
@@ -115,7 +115,9 @@ async def _check(server: Port, protocol: str, asked: list[Asked]) -> None:
         await same(server, gateway, asked)
 
 
-async def _rounds(server: Port, gateway: RunningGateway, path: str, directory: Path) -> dict[str, list[Load]]:
+async def _rounds(
+    server: Port, gateway: RunningGateway, path: str, body: bytes, directory: Path
+) -> dict[str, list[Load]]:
     """Each has its turn in every round, so that a slow minute of the machine falls on all."""
     direct = f"http://127.0.0.1:{server.number}"
     urls = {"direct": direct + path.format("forest")}
@@ -124,6 +126,7 @@ async def _rounds(server: Port, gateway: RunningGateway, path: str, directory: P
     for _ in range(ROUNDS):
         for name, url in urls.items():
             found[name].append(await load(url, directory))
+            await server.post(path.format("forest"), body)  # behind what wrk has asked and did not wait for
     return found
 
 
