@@ -14,7 +14,6 @@ from tests.support.loopback import Port
 from .environment import Unavailable
 from .process import serving
 
-
 pytest.register_assert_rewrite("tests.servers.compared")
 
 

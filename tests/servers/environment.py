@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import venv
 from pathlib import Path
+from platform import python_version
 
 HERE = Path(__file__).parent
 HOMES = HERE.parents[1] / ".venvs"
@@ -33,4 +34,5 @@ def _install(home: Path, interpreter: str, name: str) -> None:
     pip = [interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"]
     done = subprocess.run([*pip, "-r", str(HERE / f"{name}.txt")], capture_output=True, text=True)
     if done.returncode:
-        raise Unavailable(f"{name} cannot be installed: {done.stderr.strip().splitlines()[-1]}")
+        why = done.stderr.strip().splitlines()[-1]
+        raise Unavailable(f"{name} cannot be installed for Python {python_version()}: {why}")
