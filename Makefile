@@ -1,9 +1,9 @@
-# make run: the demo. make test: the tests. make check: lint and types. make bench: the speed.
+# make run: the demo. make test: the tests. make test-servers: with real model servers. make check: lint and types. make bench: the speed.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test check bench docs clean
+.PHONY: run test test-servers check bench docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -27,6 +27,10 @@ run: $(VENV)/.demo
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
 
+# Installs each server on first use, some 2 GB in .venvs; what this machine cannot run is skipped, with the reason.
+test-servers: $(VENV)/.test
+	$(BIN)/python -m pytest tests/servers -m servers -rs
+
 check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -36,4 +40,4 @@ bench: $(VENV)/.test
 	$(BIN)/python bench/run.py
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venvs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

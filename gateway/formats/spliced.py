@@ -24,7 +24,8 @@ _TELLING: Final = frozenset((b"content-type", b"content-encoding", b"accept"))
 
 _NOT_MERGED: Final = frozenset((b"content-encoding", JSON_LENGTH))
 _NOT_SHARED: Final = _NOT_MERGED | {b"content-length", b"date", b"etag", b"digest", b"content-digest", b"repr-digest"}
-_OF_ONE_CALLER: Final = frozenset((b"set-cookie",))
+_OF_ONE_CALLER: Final = frozenset((b"set-cookie", b"ce-id", b"ce-requestid"))
+"""MLServer says the id of a call as that of a CloudEvent, which no two events share."""
 
 _UNREADABLE: Final = (ValueError, KeyError, RecursionError)
 

@@ -62,10 +62,11 @@ def test_a_compressed_answer_is_split_plain() -> None:
     ]
 
 
-def test_shares_have_the_answers_status_and_headers_but_no_cookie_and_nothing_about_its_bytes() -> None:
+def test_shares_have_the_answers_status_and_headers_but_no_cookie_no_id_and_nothing_about_its_bytes() -> None:
     _, members = merged(FORMAT, post(BODY), post(BODY))
     kept: Headers = [*JSON, (b"x-model", b"7")]
-    lost = (b"etag", b"date", b"set-cookie", b"digest", b"content-digest", b"repr-digest", b"content-length")
+    about_its_bytes = (b"etag", b"date", b"digest", b"content-digest", b"repr-digest", b"content-length")
+    lost = (*about_its_bytes, b"set-cookie", b"ce-id", b"ce-requestid")
     answer = Response(201, kept + [(name, b"1") for name in lost], b'{"predictions": [1, 2]}', stamp=b"a: b\r\n")
     answer.claim = object()
     for share in FORMAT.split(answer, members):

@@ -19,6 +19,12 @@ def total(registry: Registry, name: str, **labels: str) -> float:
     )
 
 
+def observed(registry: Registry, name: str) -> tuple[float, float]:
+    """How often a histogram was told something, and the sum of that, whatever the labels."""
+    found = [list(cells) for series, cells in read(registry.segment) if series.name == name]
+    return sum(sum(cells[:-1]) for cells in found), sum(cells[-1] for cells in found)
+
+
 async def until(holds: Callable[[], bool], seconds: float = 5.0) -> None:
     """Wait for what happens by itself. Raises TimeoutError."""
     async with asyncio.timeout(seconds):
