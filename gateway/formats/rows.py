@@ -10,6 +10,7 @@ from . import text
 from .format import Mismatch, Unmergeable
 from .layout import Content
 from .path import Levels, Path, ascend, check_others, descend, others
+from .template import GAP, Template
 
 
 class Rows:
@@ -39,7 +40,8 @@ class Rows:
         path, levels, answers = self._found(body)
         rows = cut_array(answers, spans)
         check_others(levels, path, spans[-1][1])
-        return [ascend(levels, path, part) for part in rows]
+        frame = Template(ascend(levels, path, GAP))
+        return [frame.filled((part,)) for part in rows]
 
     def _found(self, body: bytes) -> tuple[Path, Levels, Raw]:
         for path in self._answers:

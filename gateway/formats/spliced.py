@@ -9,7 +9,8 @@ from typing import Final
 
 from gateway.errors import GatewayError, PayloadTooLarge
 from gateway.graph.document import decoded
-from gateway.message import UNPARSED, Headers, Request, Response
+from gateway.http.wire import encode_fields
+from gateway.message import UNPARSED, Encoded, Headers, Request, Response
 
 from .format import Member, Mismatch, Unmergeable
 
@@ -24,7 +25,7 @@ _TELLING: Final = frozenset((b"content-type", b"content-encoding", b"accept"))
 
 _NOT_MERGED: Final = frozenset((b"content-encoding", JSON_LENGTH))
 _NOT_SHARED: Final = _NOT_MERGED | {b"content-length", b"date", b"etag", b"digest", b"content-digest", b"repr-digest"}
-_OF_ONE_CALLER: Final = frozenset((b"set-cookie",))
+_WITHHELD: Final = _NOT_SHARED | {b"set-cookie"}  # which is one caller's
 
 _UNREADABLE: Final = (ValueError, KeyError, RecursionError)
 
@@ -115,12 +116,18 @@ def _carry(call: Request, body: Body) -> None:
 
 
 def _shares(answer: Response, bodies: Iterable[Body]) -> list[Response]:
-    withheld = _NOT_SHARED | _OF_ONE_CALLER
-    common = [field for field in answer.headers if field[0] not in withheld]
-    return [
-        Response(answer.status, _described(common, frozenset(), length), body, stamp=answer.stamp, claim=answer.claim)
-        for body, length in bodies
-    ]
+    common = _described(answer.headers, _WITHHELD, None)
+    heads: dict[int | None, Encoded] = {}
+    shares = []
+    for body, length in bodies:
+        head = heads.get(length) or heads.setdefault(length, _head(common, length))
+        shares.append(Response(answer.status, head.headers, body, encoded=head, stamp=answer.stamp, claim=answer.claim))
+    return shares
+
+
+def _head(common: Headers, length: int | None) -> Encoded:
+    headers = _described(common, frozenset(), length)
+    return Encoded(headers, encode_fields(headers))
 
 
 def _described(headers: Headers, without: frozenset[bytes], length: int | None) -> Headers:

@@ -75,9 +75,7 @@ def nested(text: Text) -> bool:
 def length(text: Text) -> int:
     """The number of elements of an array."""
     plain = bytes(text)
-    if b'"' in plain or not _flat(plain):
-        return len(elements(plain))
-    return plain.count(b",") + 1 if run(plain).strip(_SPACE) else 0
+    return _flat_length(plain) if _flat(plain) else len(elements(plain))
 
 
 def leaves(text: Text, depth: int = DEPTH) -> int:
@@ -97,17 +95,25 @@ def _flat(plain: bytes) -> bool:
     return plain.find(b"[", 1) < 0 and b"{" not in plain
 
 
+def _flat_length(plain: bytes) -> int:
+    if b'"' in plain:
+        return len(elements(plain))
+    return plain.count(b",") + 1 if run(plain).strip(_SPACE) else 0
+
+
 def rows(text: Text, depth: int = DEPTH) -> tuple[int, object]:
     """The number of elements of an array, and the outline of the first."""
     plain = bytes(text)
+    inside = run(plain).strip(_SPACE)
     if _flat(plain):
-        inside = run(plain).lstrip(_SPACE)
-        return length(plain), kind(inside) if inside else "nothing"
+        return _flat_length(plain), kind(inside) if inside else "nothing"
+    if inside[:1] == b"[" and inside.find(b"]") == len(inside) - 1:  # the first array ends with the last byte
+        return 1, outline(inside, depth - 1)
     inner = elements(plain)
     return len(inner), outline(inner[0], depth - 1)
 
 
-def outline(value: Raw, depth: int = DEPTH) -> object:
+def outline(value: Text, depth: int = DEPTH) -> object:
     """The shape of a value as far as its first elements tell: what model servers want the rows of a call to share."""
     sort = kind(value)
     if sort not in ("object", "array") or not depth:

@@ -6,7 +6,7 @@ https://github.com/triton-inference-server/server/blob/main/docs/protocol/extens
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -17,6 +17,7 @@ from gateway.message import Headers, Request, Response, header
 
 from . import blobs, text
 from .format import Member, Mismatch, Unmergeable
+from .frames import Frames
 from .path import check_others
 from .spliced import JSON_LENGTH, Body, Spliced
 from .tensor import Tensor, cut, joined, parameters, tensors
@@ -31,6 +32,12 @@ class Call(msgspec.Struct, eq=False):
     inputs: list[Tensor]
     framed: bool
     """Whether it says where its JSON ends."""
+
+    @property
+    def id(self) -> Raw | None:
+        """Its caller's own; null is none."""
+        own = self.top.get("id")
+        return None if own is None or text.kind(own) == "null" else own
 
 
 class V2(Spliced):
@@ -55,7 +62,8 @@ class V2(Spliced):
         calls: list[Call] = [member.parsed for member in members]
         inputs = [joined(parts) for parts in zip(*(call.inputs for call in calls), strict=True)]
         top = {**calls[0].top, "id": Raw(b'"%b"' % self._new_id())}
-        return _framed(top, "inputs", inputs, calls[0].framed)
+        json = text.encode({**top, "inputs": [tensor.members for tensor in inputs]})
+        return _framed(json, [tensor.blob for tensor in inputs], calls[0].framed)
 
     def _cut(self, answer: Response, body: bytes, members: Sequence[Member]) -> list[Body]:
         end = _json_end(answer.headers, body)
@@ -63,9 +71,12 @@ class V2(Spliced):
         outputs = tensors(top["outputs"], tail)
         counts = [member.rows for member in members]
         _check_answer(top, outputs, sum(counts))
+        frames = Frames(top, outputs)
         shares = zip(*(cut(output, counts) for output in outputs), strict=True)
-        tops = (_restored(top, member.parsed) for member in members)
-        return [_framed(own, "outputs", share, end is not None) for own, share in zip(tops, shares, strict=True)]
+        return [
+            _framed(frames.of(member.rows, member.parsed.id, share), share, end is not None)
+            for member, share in zip(members, shares, strict=True)
+        ]
 
 
 def _json_end(headers: Headers, body: bytes) -> int | None:
@@ -84,11 +95,11 @@ def _unframed(body: bytes, end: int | None) -> tuple[text.Members, memoryview]:
     return text.members(text.utf8(body[:end])), memoryview(body)[len(body) if end is None else end :]
 
 
-def _framed(top: text.Members, name: str, parts: Sequence[Tensor], framed: bool) -> Body:
-    json = text.encode({**top, name: [part.members for part in parts]})
+def _framed(json: bytes, data: Iterable[Raw | bytes | memoryview | None], framed: bool) -> Body:
+    """With those of ``data`` behind it that are binary."""
     if not framed:
         return json, None
-    return b"".join((json, *(part.blob for part in parts if part.blob is not None))), len(json)
+    return b"".join((json, *(blob for blob in data if blob is not None and not isinstance(blob, Raw)))), len(json)
 
 
 def _check_call(top: text.Members) -> None:
@@ -134,16 +145,6 @@ def _key(call: Call) -> Hashable:
 def _check_answer(top: text.Members, outputs: Sequence[Tensor], count: int) -> None:
     check_others([top], ("outputs",), count)
     for output in outputs:
-        for name, value in output.parameters.items():
+        for name, value in output.beside.items():
             if text.has_array(value, count):
-                raise Mismatch(f"the parameter '{name}' has {count} elements, as the rows have")
-
-
-def _restored(top: text.Members, call: Call) -> text.Members:
-    """The answer's members with the caller's own id, or without one if it had none (the specification: "if any")."""
-    if "id" not in top:
-        return top
-    own = call.top.get("id")
-    if own is None or text.kind(own) == "null":
-        return {name: value for name, value in top.items() if name != "id"}
-    return {**top, "id": own}
+                raise Mismatch(f"an output's '{name}' has {count} elements, as the rows have")
