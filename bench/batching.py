@@ -1,7 +1,7 @@
-"""What batching brings, and what it costs: a model that takes a while for a call and little for a row, with it and without.
+"""What batching brings, and what it costs: a model that takes a while for a call and little for a row, with it or not.
 
-The cost is told of a quick model, which leaves the gateway as the one that is busy: CPU time of a request that shares its
-call with fifteen others, less that of one that has a call to itself.
+The cost is told of a quick model, which leaves the gateway as the one that is busy: CPU time of a request that shares
+its call with fifteen others, less that of one that has a call to itself.
 """
 
 from __future__ import annotations
@@ -172,7 +172,9 @@ def together(metrics: str) -> tuple[float, float]:
 def medians(samples: Mapping[str, list[Sample]]) -> Figures:
     """And what batching adds, which is the median of the rounds' differences."""
     names = ("requests_per_second", "cpu_us", "together", "p50_ms", "p99_ms")
-    figures = {label: {name: median(getattr(one, name) for one in own) for name in names} for label, own in samples.items()}
+    figures = {
+        label: {name: median(getattr(one, name) for one in own) for name in names} for label, own in samples.items()
+    }
     for label, own in samples.items():
         figures[label]["errors"] = float(sum(one.errors for one in own))
     for label, bare, name in ((SIXTEEN, ALONE_64, "cpu_us"), (LONE, ALONE_1, "p50_ms")):

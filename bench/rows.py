@@ -1,7 +1,7 @@
 """A model server that takes its time: so many seconds for a call, and so many for each row of it; one call at a time.
 
-It sleeps as a server whose accelerator is at work does, and hears nothing meanwhile. It knows what the gateway sends and
-no more: heads in one piece, bodies with a content-length, rows of v1.
+It sleeps as a server whose accelerator is at work does, and hears nothing meanwhile. It knows what the gateway sends
+and no more: heads in one piece, bodies with a content-length, rows of v1.
 
 Usage: rows.py PORT [--fixed 0.01] [--row 0.00025]
 """

@@ -3,8 +3,8 @@
     .venv/bin/python bench/splices.py [--quick]
     valgrind --tool=callgrind .venv/bin/python bench/splices.py --count 100 "v1, 4 floats"
 
-Nanoseconds of processor time for each request, the best of several passes. `member`: to read a request, and to find those
-like it; `merge` and `split`: the call and its answer. `--count` does all three so many times, for whoever counts
+Nanoseconds of processor time for each request, the best of several passes. `member`: to read a request, and to find
+those like it; `merge` and `split`: the call and its answer. `--count` does all three so many times, for whoever counts
 instructions: the difference of two counts is what they take without the start of the process.
 """
 
@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
+import sys
 from collections.abc import Callable, Hashable
 from random import Random
 from struct import pack
 from time import process_time
 from typing import NamedTuple
 
+from gateway.control.process import MALLOC
 from gateway.formats.format import Format, Member
 from gateway.formats.v1 import V1
 from gateway.formats.v2 import V2
@@ -138,6 +141,8 @@ def main() -> None:
         for _ in range(chosen.count):
             once(case)
         return
+    if not MALLOC.items() <= os.environ.items():  # as workers have it
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | MALLOC)
     gc.freeze()
     print(f"{f'ns a request, {TOGETHER} in a call':<30}{'member':>9}{'merge':>9}{'split':>9}{'all':>9}")
     for name, make in CASES.items():

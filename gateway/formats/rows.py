@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from msgspec import Raw
 
 from . import text
+from .around import Around
 from .format import Mismatch, Unmergeable
 from .layout import Content
-from .path import Levels, Path, ascend, check_others, descend, others
+from .path import Levels, Path, ascend, check_others, descend
 from .template import GAP, Template
 
 
@@ -18,17 +19,16 @@ class Rows:
 
     def __init__(self, path: Path, *answers: Path) -> None:
         self._path = path
+        self._around = Around(path)
         self._answers = answers
 
     def read(self, body: bytes, /) -> Content:
         """Raises Unmergeable, or KeyError if there is nothing at the path."""
-        levels, rows = descend(body, self._path)
-        if text.kind(rows) != "array":
-            raise Unmergeable("shape")
+        levels, beside, rows = self._around.read(body)
         count, outline = text.rows(rows)
         if not count:
             raise Unmergeable("empty")
-        return Content(self, count, (others(levels, self._path), outline), levels, [text.run(rows)])
+        return Content(self, count, (beside, outline), levels, [text.run(rows)])
 
     def join(self, contents: Sequence[Content], /) -> bytes:
         """One body with the rows of all."""

@@ -27,6 +27,7 @@ _string = msgspec.json.Decoder(str).decode
 
 _BINARY_SIZE: Final = "binary_data_size"
 _OF_ROWS: Final = frozenset(("shape", "data", "parameters"))
+_NOTHING: Final = Raw(b"null")
 
 
 class Tensor(msgspec.Struct, eq=False):
@@ -40,6 +41,8 @@ class Tensor(msgspec.Struct, eq=False):
     """Its data, where they are binary; else they are in ``members``."""
     nested: bool = False
     """Whether its data are arrays of arrays, as the shape is; else they are all in one."""
+    size: int = 0
+    """Bytes of binary data that it came with."""
 
     @property
     def stride(self) -> int:
@@ -69,7 +72,7 @@ class Tensor(msgspec.Struct, eq=False):
         data = self.members["data"]
         if text.kind(data) != "array":
             raise ValueError("the data are not an array")
-        outer, leaves = text.length(data), text.leaves(data, _MAX_RANK)
+        outer, leaves = text.counts(data, _MAX_RANK)
         if leaves != count or outer != (self.shape[0] if self.nested else count):
             raise ValueError(f"{leaves} elements where {count} are due")
 
@@ -80,6 +83,22 @@ class Tensor(msgspec.Struct, eq=False):
             return Tensor(self._members(shape, data), self.parameters, self.datatype, shape, None, self.nested)
         members = self._members(shape, Raw(b"%d" % len(data)))
         return Tensor(members, self.parameters, self.datatype, shape, data)
+
+    def emptied(self, also_text: bool) -> Tensor:
+        """The same without its binary data, ``also_text``: without those in JSON, and without what it was read from."""
+        members = {
+            name: _NOTHING if also_text and name == "data" else value.copy() for name, value in self.members.items()
+        }
+        said = {name: value.copy() for name, value in self.parameters.items()}
+        blob = None if self.blob is None else b""
+        return Tensor(members, said, self.datatype, self.shape, blob, self.nested, self.size)
+
+    def refilled(self, data: Raw | memoryview) -> Tensor:
+        """The same with other data of the same kind."""
+        if isinstance(data, Raw):
+            members = {**self.members, "data": data}
+            return Tensor(members, self.parameters, self.datatype, self.shape, None, self.nested)
+        return Tensor(self.members, self.parameters, self.datatype, self.shape, data)
 
     def outlined(self, rows: int) -> text.Members:
         """What it says with other rows, and with a gap for the data, or for their size where they are binary."""
@@ -103,10 +122,11 @@ def tensors(array: Raw, tail: memoryview) -> list[Tensor]:
         if size is not None:
             if "data" in members:
                 raise ValueError("the data are there twice")
-            tensor.blob = tail[: _size(size)]
-            if len(tensor.blob) != _size(size):
+            tensor.size = _size(size)
+            tensor.blob = tail[: tensor.size]
+            if len(tensor.blob) != tensor.size:
                 raise ValueError("the binary data end too early")
-            tail = tail[len(tensor.blob) :]
+            tail = tail[tensor.size :]
         elif "data" in members:
             tensor.nested = text.nested(members["data"])
         found.append(tensor)

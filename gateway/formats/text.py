@@ -46,6 +46,15 @@ def utf8(body: bytes) -> bytes:
     return body
 
 
+def is_value(plain: bytes) -> bool:
+    """Whether it is one value, and UTF-8."""
+    try:
+        whole(utf8(plain))
+    except ValueError:
+        return False
+    return True
+
+
 def compared(value: Text) -> bytes:
     """What stands for a value in a key, which may be kept for long: the text, or its digest if that is shorter."""
     plain = bytes(value)
@@ -54,7 +63,7 @@ def compared(value: Text) -> bytes:
 
 def array(pieces: Iterable[Text]) -> Raw:
     """An array of these elements, or runs of elements."""
-    return Raw(b"[%b]" % b",".join(pieces))
+    return Raw(b"".join((b"[", b",".join(pieces), b"]")))
 
 
 def run(text: Text) -> bytes:
@@ -75,7 +84,16 @@ def nested(text: Text) -> bool:
 def length(text: Text) -> int:
     """The number of elements of an array."""
     plain = bytes(text)
-    return _flat_length(plain) if _flat(plain) else len(elements(plain))
+    return _flat_length(plain, run(plain).strip(_SPACE)) if _flat(plain) else len(elements(plain))
+
+
+def counts(text: Text, depth: int = DEPTH) -> tuple[int, int]:
+    """Of an array, ``length`` and ``leaves``."""
+    plain = bytes(text)
+    if _flat(plain):
+        elements = _flat_length(plain, run(plain).strip(_SPACE))
+        return elements, elements
+    return length(plain), leaves(plain, depth)
 
 
 def leaves(text: Text, depth: int = DEPTH) -> int:
@@ -95,20 +113,20 @@ def _flat(plain: bytes) -> bool:
     return plain.find(b"[", 1) < 0 and b"{" not in plain
 
 
-def _flat_length(plain: bytes) -> int:
-    if b'"' in plain:
+def _flat_length(plain: bytes, inside: bytes) -> int:
+    if b'"' in inside:
         return len(elements(plain))
-    return plain.count(b",") + 1 if run(plain).strip(_SPACE) else 0
+    return inside.count(b",") + 1 if inside else 0
 
 
 def rows(text: Text, depth: int = DEPTH) -> tuple[int, object]:
     """The number of elements of an array, and the outline of the first."""
     plain = bytes(text)
-    inside = run(plain).strip(_SPACE)
-    if _flat(plain):
-        return _flat_length(plain), kind(inside) if inside else "nothing"
-    if inside[:1] == b"[" and inside.find(b"]") == len(inside) - 1:  # the first array ends with the last byte
-        return 1, outline(inside, depth - 1)
+    inside = plain[1:-1].strip(_SPACE)
+    if inside.find(b"[") < 0 and b"{" not in inside:
+        return _flat_length(plain, inside), _KINDS.get(inside[0], "number") if inside else "nothing"
+    if depth > 1 and inside[:1] == b"[" and inside.find(b"]") == len(inside) - 1:
+        return 1, rows(inside, depth - 1)  # the first array ends with the last byte, so there is no other
     inner = elements(plain)
     return len(inner), outline(inner[0], depth - 1)
 

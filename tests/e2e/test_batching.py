@@ -1,6 +1,7 @@
 """What must hold whatever comes at once, and whatever becomes of it: no row goes to anybody but its owner.
 
-The storm takes some seconds; ``STORM_SECONDS=60 pytest -s tests/e2e/test_batching.py`` is a long one, and says what came.
+The storm takes some seconds; ``STORM_SECONDS=60 pytest -s tests/e2e/test_batching.py`` is a long one, and says what
+came.
 """
 
 from __future__ import annotations
@@ -33,7 +34,11 @@ SECONDS = float(os.environ.get("STORM_SECONDS", "3"))
 CLIENTS = 64
 KINDS = 50
 NOBODY: Fields = []
-OWNERS = (NOBODY, *([("authorization", f"Bearer {n}")] for n in range(4)), [("authorization", "Bearer 1"), ("x-tenant", "t")])
+OWNERS = (
+    NOBODY,
+    *([("authorization", f"Bearer {n}")] for n in range(4)),
+    [("authorization", "Bearer 1"), ("x-tenant", "t")],
+)
 
 GAUGES = (
     "gateway_batch_queue_depth",

@@ -1,4 +1,4 @@
-"""Bodies that other batchers get wrong, each with the one call that they become and what every caller gets of its answer.
+"""Bodies that other batchers get wrong, with the one call that they become and what every caller gets of its answer.
 
 Everything is written out, byte for byte: whoever changes a byte of it must say why.
 """

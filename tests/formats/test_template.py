@@ -10,7 +10,9 @@ from gateway.formats.template import GAP, Template
 from tests.formats.servers import Number, dumps
 
 scalars = st.sampled_from(("1e400", "9007199254740993")).map(Number) | st.booleans() | st.none() | st.text()
-values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3))
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+)
 
 
 def test_gaps_are_filled_in_the_order_of_the_text() -> None:

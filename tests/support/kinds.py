@@ -1,4 +1,4 @@
-"""Requests of many kinds, drawn at random: rows and columns of v1, tensors of v2 as JSON, flat or nested, and binary."""
+"""Requests of many kinds, drawn at random: rows and columns of v1, tensors of v2 as JSON (flat, nested) and binary."""
 
 from __future__ import annotations
 
