@@ -27,7 +27,9 @@ _TELLING: Final = frozenset((b"content-type", b"content-encoding", b"accept"))
 
 _NOT_MERGED: Final = frozenset((b"content-encoding", JSON_LENGTH))
 _NOT_SHARED: Final = _NOT_MERGED | {b"content-length", b"date", b"etag", b"digest", b"content-digest", b"repr-digest"}
-_WITHHELD: Final = _NOT_SHARED | {b"set-cookie"}  # which is one caller's
+_OF_ONE_CALLER: Final = frozenset((b"set-cookie",))
+
+_WITHHELD: Final = _NOT_SHARED | _OF_ONE_CALLER
 
 _UNREADABLE: Final = (ValueError, KeyError, RecursionError)
 
