@@ -177,8 +177,9 @@ def medians(samples: Mapping[str, list[Sample]]) -> Figures:
     for label, own in samples.items():
         figures[label]["errors"] = float(sum(one.errors for one in own))
     for label, bare, name in ((SIXTEEN, ALONE_64, "cpu_us"), (LONE, ALONE_1, "p50_ms")):
-        pairs = zip(samples[label], samples[bare], strict=True)
-        figures[label][f"added_{name}"] = median(getattr(one, name) - getattr(other, name) for one, other in pairs)
+        if label in samples:
+            pairs = zip(samples[label], samples[bare], strict=True)
+            figures[label][f"added_{name}"] = median(getattr(one, name) - getattr(other, name) for one, other in pairs)
     return figures
 
 

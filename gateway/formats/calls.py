@@ -23,6 +23,7 @@ _LONGEST: Final = 1024
 """Bytes of it that are worth keeping."""
 
 _PER_REQUEST: Final = frozenset(("id", "inputs"))
+_DATA: Final = b'"data"'
 _NOTHING: Final = Raw(b"null")
 
 
@@ -63,7 +64,7 @@ class Calls:
         """Unless it is not worth it: most ids come but once."""
         if "id" in call.top or len(around[0]) + len(around[1] or b"") > _LONGEST:
             return
-        if not call.framed and (len(call.inputs) != 1 or bytes(call.inputs[0].members["data"]) != data):
+        if not call.framed and not _surely_between(around, call.inputs, data):
             return
         if len(self._known) >= _ROOM:
             self._known.clear()
@@ -76,9 +77,16 @@ def _divided(body: bytes, end: int | None) -> tuple[tuple[bytes, bytes | None], 
     """What is around the data, and the data."""
     if end is not None:
         return (body[:end], None), memoryview(body)[end:]
-    begin = body.find(b"[", body.find(b'"data"'))
+    begin = body.find(b"[", body.find(_DATA))
     behind = body.rfind(b"]", begin, body.find(b"}", begin)) + 1
     return (body[:begin], body[behind:]), memoryview(body)[begin:behind]
+
+
+def _surely_between(around: tuple[bytes, bytes | None], inputs: Sequence[Tensor], data: memoryview) -> bool:
+    """Whether nothing but the data of the only input can be meant, since nothing else is called so, in any spelling."""
+    said = b" ".join(part or b"" for part in around)
+    unique = said.count(_DATA) == 1 and b"\\" not in said
+    return unique and len(inputs) == 1 and bytes(inputs[0].members["data"]) == data
 
 
 def _refilled(known: Call, data: memoryview) -> list[Tensor] | None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import socket
 import subprocess
@@ -13,8 +12,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from batching import ALONE_1, LONE, SIXTEEN, TURNS, Sample, Turn, medians, setup, together
+from batching import ALONE_1, ALONE_64, LONE, SIXTEEN, TURNS, Batching, Sample, Turn, medians, setup, together
 from openloop import HEAD
+from outcome import Bench, Plan
 from peers import Gateway, Work
 from processes import free_ports
 
@@ -95,12 +95,12 @@ async def test_the_model_takes_its_time_for_one_call_after_the_other(port: int) 
 
 
 @pytest.mark.e2e
-@pytest.mark.skipif(not all(map(shutil.which, ("wrk", "nginx", "openssl"))), reason="needs wrk, nginx and openssl")
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="needs wrk")
 def test_the_case_runs(tmp_path: Path) -> None:
-    output = tmp_path / "run.json"
-    command = [sys.executable, str(BENCH / "run.py"), "--quick", "--only", "batching", "--output", str(output)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    figures = json.loads(output.read_text())["cases"]["batching"]["figures"]
-    assert list(figures) == [turn.label for turn in TURNS]
-    assert figures[SIXTEEN]["together"] > 8
+    said: list[str] = []
+    outcome = Batching("batching", "two turns", TURNS[:2]).run(Bench(Plan(1, 1, 0, 0), tmp_path, said.append))
+    assert list(outcome.figures) == [ALONE_64, SIXTEEN]
+    assert outcome.figures[ALONE_64]["together"] == 1
+    assert outcome.figures[SIXTEEN]["together"] > 8
+    assert outcome.figures[SIXTEEN]["errors"] == 0
+    assert outcome.table().count("\n| ") == len(said) + 2

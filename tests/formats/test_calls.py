@@ -81,6 +81,21 @@ def test_a_known_beginning_and_end_prove_nothing_of_the_data(data: bytes) -> Non
     assert read(knowing, PLAIN % (1, data, b"")) == read(Calls(), PLAIN % (1, data, b""))
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"inputs":[{"name":"x","data":[%d],"shape":[1],"datatype":"INT8","data":[1]}]}',
+        b'{"inputs":[{"name":"x","data":[%d],"shape":[1],"datatype":"INT8","d\\u0061ta":[1]}]}',
+        b'{"inputs":[{"name":"x","parameters":{"data":[%d]},"data":[1],"shape":[1],"datatype":"INT8"}]}',
+        b'{"data":[%d],"inputs":[{"name":"x","data":[1],"shape":[1],"datatype":"INT8"}]}',
+    ],
+)
+def test_what_else_is_called_data_is_not_taken_for_them(body: bytes) -> None:
+    knowing = Calls()
+    knowing.read(body % 1, None)
+    assert read(knowing, body % 2) == read(Calls(), body % 2)
+
+
 @pytest.mark.parametrize("blob", [b"", b"a", b"ab", b"abc"])
 def test_a_known_head_proves_nothing_of_the_length(blob: bytes) -> None:
     knowing, json = Calls(), BINARY % (1, b"INT8", 2)
