@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import graphs
+from batching import Batching
 from latency import Latency
 from load import Traffic
 from memory import Memory
@@ -119,5 +120,6 @@ CASES: tuple[Measured, ...] = (
     Latency("latency", "added to a direct call, open loop, 64 connections, 100 B", (Gateway, Haproxy, Nginx)),
     Memory("memory", "one worker, 2,000 idle connections, 64 requests of 1 MiB, a soak of mixed load"),
     Reload("reload", "a new configuration every second, under 5,000 requests a second; Splitter 90/10"),
+    Batching("batching", "a model that takes 10 ms for a call and 0.25 ms for a row; one row a request"),
     Start("start", "from exec to the first answer"),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from batching import ADAPTIVE_8, ALONE_500, LONE, OFF_8, SIXTEEN, TOGETHER_500
 from outcome import Figures
 
 At = tuple[str, str, str]
@@ -72,6 +73,11 @@ CLAIMS = (
         at_most=2,
         over=("latency", "haproxy at 50 % of its own", "added_p99_ms"),
     ),
+    Claim("batches of 16: added CPU a request", ("batching", SIXTEEN, "added_cpu_us"), at_most=15, unit=" µs"),
+    _rate("batching at an offered 500/s:", "batching", 5, TOGETHER_500, ALONE_500),
+    Claim("batching at an offered 500/s: p99", ("batching", TOGETHER_500, "p99_ms"), at_most=60, unit=" ms"),
+    Claim("batching: added to a lone client's p50", ("batching", LONE, "added_p50_ms"), at_most=0.5, unit=" ms"),
+    _rate("batching for 8 clients:", "batching", 1.2, ADAPTIVE_8, OFF_8),
     Claim("an idle worker (RSS)", ("memory", "idle worker", "rss_mib"), at_most=60, unit=" MiB"),
     Claim("an idle client connection", ("memory", "idle connection", "kib_each"), at_most=12, unit=" KiB"),
     Claim("growth over the soak", ("memory", "soak", "growth"), at_most=0.02),

@@ -54,6 +54,8 @@ class Traffic:
     headers: tuple[tuple[str, str], ...] = ()
     fresh_heads: bool = False
     """A ``traceparent`` of its own for each request."""
+    sent: bytes = b""
+    """The body, in place of one of ``up`` bytes."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def drive(url: str, traffic: Traffic, seconds: float, core: int | None, director
 
 def _script(traffic: Traffic, directory: Path) -> str:
     payload, script = directory / f"body-{traffic.up}", directory / "post.lua"
-    payload.write_bytes(body(traffic.up))
+    payload.write_bytes(traffic.sent or body(traffic.up))
     headers = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in traffic.headers)
     script.write_text(SCRIPT.format(path=PATH, body=payload, headers=headers) + (FRESH if traffic.fresh_heads else ""))
     return str(script)

@@ -15,6 +15,7 @@ from .format import Mismatch, Unmergeable
 from .layout import Content
 from .path import ascend, check_others, descend, others
 from .rows import cut_array
+from .template import GAP, Template
 
 _PATH: Final = ("inputs",)
 _ANSWERS: Final = ("outputs", "predictions")
@@ -50,7 +51,9 @@ class Columns:
         if name is None:
             raise Mismatch("there are no 'outputs'")
         check_others([answer], (name,), spans[-1][1])
-        return [ascend([answer], (name,), value) for value in _values(answer[name], spans)]
+        shares, gaps = _shares(answer[name], spans)
+        frame = Template(ascend([answer], (name,), gaps))
+        return [frame.filled(share) for share in shares]
 
 
 def _columns(inputs: Raw) -> text.Members:
@@ -62,11 +65,12 @@ def _columns(inputs: Raw) -> text.Members:
     return columns
 
 
-def _values(outputs: Raw, spans: Sequence[tuple[int, int]]) -> Iterable[object]:
+def _shares(outputs: Raw, spans: Sequence[tuple[int, int]]) -> tuple[Iterable[tuple[Raw, ...]], object]:
+    """What each span is to get of every column, and the value with gaps for it."""
     if text.kind(outputs) == "array":
-        return cut_array(outputs, spans)
+        return zip(cut_array(outputs, spans)), GAP
     columns = text.members(outputs)
     if not columns:
         raise Mismatch("there are no outputs")
     rows = [cut_array(column, spans) for column in columns.values()]
-    return (dict(zip(columns, values, strict=True)) for values in zip(*rows, strict=True))
+    return zip(*rows, strict=True), dict.fromkeys(columns, GAP)

@@ -13,6 +13,7 @@ class Paths(Laid):
     """Rows at ``rows``, their answers at ``predictions``, for every POST."""
 
     def __init__(self, rows: Path, predictions: Path) -> None:
+        super().__init__()
         self._rows = Rows(rows, predictions)
 
     def _content(self, request: Request, body: bytes) -> Content:

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from msgspec import Raw
 
 from . import text
+from .around import Around
 from .format import Mismatch, Unmergeable
 from .layout import Content
-from .path import Levels, Path, ascend, check_others, descend, others
+from .path import Levels, Path, ascend, check_others, descend
+from .template import GAP, Template
 
 
 class Rows:
@@ -17,17 +19,16 @@ class Rows:
 
     def __init__(self, path: Path, *answers: Path) -> None:
         self._path = path
+        self._around = Around(path)
         self._answers = answers
 
     def read(self, body: bytes, /) -> Content:
         """Raises Unmergeable, or KeyError if there is nothing at the path."""
-        levels, rows = descend(body, self._path)
-        if text.kind(rows) != "array":
-            raise Unmergeable("shape")
+        levels, beside, rows = self._around.read(body)
         count, outline = text.rows(rows)
         if not count:
             raise Unmergeable("empty")
-        return Content(self, count, (others(levels, self._path), outline), levels, [text.run(rows)])
+        return Content(self, count, (beside, outline), levels, [text.run(rows)])
 
     def join(self, contents: Sequence[Content], /) -> bytes:
         """One body with the rows of all."""
@@ -39,7 +40,8 @@ class Rows:
         path, levels, answers = self._found(body)
         rows = cut_array(answers, spans)
         check_others(levels, path, spans[-1][1])
-        return [ascend(levels, path, part) for part in rows]
+        frame = Template(ascend(levels, path, GAP))
+        return [frame.filled((part,)) for part in rows]
 
     def _found(self, body: bytes) -> tuple[Path, Levels, Raw]:
         for path in self._answers:

@@ -7,9 +7,12 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 from typing import Final
 
+import msgspec
+
 from gateway.errors import GatewayError, PayloadTooLarge
 from gateway.graph.document import decoded
-from gateway.message import UNPARSED, Headers, Request, Response
+from gateway.http.wire import encode_fields
+from gateway.message import UNPARSED, Encoded, Headers, Request, Response
 
 from .format import Member, Mismatch, Unmergeable
 
@@ -27,7 +30,23 @@ _NOT_SHARED: Final = _NOT_MERGED | {b"content-length", b"date", b"etag", b"diges
 _OF_ONE_CALLER: Final = frozenset((b"set-cookie", b"ce-id", b"ce-requestid"))
 """MLServer says the id of a call as that of a CloudEvent, which no two events share."""
 
+_WITHHELD: Final = _NOT_SHARED | _OF_ONE_CALLER
+
 _UNREADABLE: Final = (ValueError, KeyError, RecursionError)
+
+_HEADS: Final = 64
+"""Heads that are remembered; when there are more, all are forgotten and learnt again."""
+
+
+class Said(msgspec.Struct, frozen=True, gc=False):
+    """What the headers of a request tell of it."""
+
+    fields: tuple[tuple[bytes, bytes], ...]
+    """Part of the key."""
+    streams: bool
+    """The answer is wanted as a stream of events."""
+    coded: bool
+
 
 Body = tuple[bytes, int | None]
 """A body, and where its JSON ends if binary tensors follow."""
@@ -36,16 +55,30 @@ Body = tuple[bytes, int | None]
 class Spliced(ABC):
     """A Format whose bodies are cut and joined as text. A lone request and its answer stay as they are."""
 
+    def __init__(self) -> None:
+        self._known: dict[Encoded, Said] = {}
+
     def member(self, request: Request, /) -> Member:
         """What of ``request`` matters for merging. Raises Unmergeable."""
-        said = [field for field in request.headers if field[0] in _TELLING]
+        known = request.encoded
+        if known is not None and known.headers is request.headers:
+            said = self._known.get(known) or self._learn(known)
+        else:
+            said = _said(request.headers)
         body = _readable(request, said)
         try:
             member = self._read(request, body)
         except _UNREADABLE:
             raise Unmergeable("malformed") from None
-        member.key = (request.target, tuple(said), member.key)
+        member.key = (request.target, said.fields, member.key)
         return member
+
+    def _learn(self, known: Encoded) -> Said:
+        """What headers say that come again and again."""
+        if len(self._known) >= _HEADS:
+            self._known.clear()
+        said = self._known[known] = _said(known.headers)
+        return said
 
     def merge(self, members: Sequence[Member], /) -> Request:
         """One call for all ``members``."""
@@ -83,16 +116,19 @@ def spans(members: Iterable[Member]) -> list[tuple[int, int]]:
     return list(pairwise(accumulate((member.rows for member in members), initial=0)))
 
 
-def _readable(request: Request, said: Headers) -> bytes:
+def _said(headers: Headers) -> Said:
+    fields = tuple([field for field in headers if field[0] in _TELLING])
+    streams = any(name == b"accept" and b"event-stream" in value.lower() for name, value in fields)
+    return Said(fields, streams, any(name == b"content-encoding" for name, _ in fields))
+
+
+def _readable(request: Request, said: Said) -> bytes:
     """The body without its content coding."""
     if request.method != b"POST":
         raise Unmergeable("method")
-    body = request.body
-    for name, value in said:
-        if name == b"accept" and b"event-stream" in value.lower():
-            raise Unmergeable("streaming")
-        if name == b"content-encoding":
-            body = _decoded(request)
+    if said.streams:
+        raise Unmergeable("streaming")
+    body = _decoded(request) if said.coded else request.body
     if len(body) > _LARGE:
         raise Unmergeable("large")
     return body
@@ -116,12 +152,18 @@ def _carry(call: Request, body: Body) -> None:
 
 
 def _shares(answer: Response, bodies: Iterable[Body]) -> list[Response]:
-    withheld = _NOT_SHARED | _OF_ONE_CALLER
-    common = [field for field in answer.headers if field[0] not in withheld]
-    return [
-        Response(answer.status, _described(common, frozenset(), length), body, stamp=answer.stamp, claim=answer.claim)
-        for body, length in bodies
-    ]
+    common = _described(answer.headers, _WITHHELD, None)
+    heads: dict[int | None, Encoded] = {}
+    shares = []
+    for body, length in bodies:
+        head = heads.get(length) or heads.setdefault(length, _head(common, length))
+        shares.append(Response(answer.status, head.headers, body, encoded=head, stamp=answer.stamp, claim=answer.claim))
+    return shares
+
+
+def _head(common: Headers, length: int | None) -> Encoded:
+    headers = _described(common, frozenset(), length)
+    return Encoded(headers, encode_fields(headers))
 
 
 def _described(headers: Headers, without: frozenset[bytes], length: int | None) -> Headers:

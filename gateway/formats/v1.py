@@ -6,6 +6,7 @@ https://www.tensorflow.org/tfx/serving/api_rest: ``instances`` (rows) or ``input
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from gateway.message import Request
@@ -29,18 +30,20 @@ class V1(Laid):
     """``POST /v1/models/NAME:predict``, ``:classify`` and ``:regress``."""
 
     def _content(self, request: Request, body: bytes) -> Content:
-        verb = request.target.partition(b"?")[0].rpartition(b":")[2]
-        if verb not in _LAYOUTS:
-            raise Unmergeable("path")
-        for layout in _LAYOUTS[verb]:
+        for layout in _layouts(request.target):
             try:
-                return _unambiguous(layout.read(body))
+                content = layout.read(body)
             except KeyError:
                 continue
+            if layout is _INSTANCES and "inputs" in content.levels[0]:
+                break  # servers disagree about which of them counts
+            return content
         raise Unmergeable("malformed")
 
 
-def _unambiguous(content: Content) -> Content:
-    if content.levels[0].keys() >= {"instances", "inputs"}:
-        raise Unmergeable("malformed")  # servers disagree about which of them counts
-    return content
+@lru_cache(64)
+def _layouts(target: bytes) -> tuple[Layout, ...]:
+    verb = target.partition(b"?")[0].rpartition(b":")[2]
+    if verb not in _LAYOUTS:
+        raise Unmergeable("path")
+    return _LAYOUTS[verb]

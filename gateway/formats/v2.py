@@ -6,38 +6,29 @@ https://github.com/triton-inference-server/server/blob/main/docs/protocol/extens
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
 
-import msgspec
 from msgspec import Raw
 
 from gateway.layers.recover import RequestIds
 from gateway.message import Headers, Request, Response, header
 
-from . import blobs, text
+from . import text
+from .calls import Call, Calls, unframed
 from .format import Member, Mismatch, Unmergeable
+from .frames import Frames
 from .path import check_others
 from .spliced import JSON_LENGTH, Body, Spliced
-from .tensor import Tensor, cut, joined, parameters, tensors
-
-_PER_REQUEST: Final = frozenset(("id", "inputs"))
-
-
-class Call(msgspec.Struct, eq=False):
-    """The body of one request."""
-
-    top: text.Members
-    inputs: list[Tensor]
-    framed: bool
-    """Whether it says where its JSON ends."""
+from .tensor import Tensor, cut, joined, tensors
 
 
 class V2(Spliced):
     """``POST /v2/models/NAME/infer``. ``new_id`` makes the ids of merged calls; the callers get their own back."""
 
     def __init__(self, new_id: Callable[[], bytes] | None = None) -> None:
+        super().__init__()
         self._new_id = new_id or RequestIds()
+        self._calls = Calls()
 
     def _read(self, request: Request, body: bytes) -> Member:
         if not request.target.partition(b"?")[0].endswith(b"/infer"):
@@ -45,27 +36,28 @@ class V2(Spliced):
         end = _json_end(request.headers, body)
         if end == 0:
             raise Unmergeable("raw")
-        top, tail = _unframed(body, end)
-        _check_call(top)
-        call = Call(top, tensors(top["inputs"], tail), end is not None)
-        rows = _rows(call.inputs)
-        return Member(request, rows, _key(call), call)
+        call = self._calls.read(body, end)
+        return Member(request, call.rows, call.key, call)
 
     def _merged(self, members: Sequence[Member]) -> Body:
         calls: list[Call] = [member.parsed for member in members]
         inputs = [joined(parts) for parts in zip(*(call.inputs for call in calls), strict=True)]
         top = {**calls[0].top, "id": Raw(b'"%b"' % self._new_id())}
-        return _framed(top, "inputs", inputs, calls[0].framed)
+        json = text.encode({**top, "inputs": [tensor.members for tensor in inputs]})
+        return _framed(json, [tensor.blob for tensor in inputs], calls[0].framed)
 
     def _cut(self, answer: Response, body: bytes, members: Sequence[Member]) -> list[Body]:
         end = _json_end(answer.headers, body)
-        top, tail = _unframed(body, end)
+        top, tail = unframed(body, end)
         outputs = tensors(top["outputs"], tail)
         counts = [member.rows for member in members]
         _check_answer(top, outputs, sum(counts))
+        frames = Frames(top, outputs)
         shares = zip(*(cut(output, counts) for output in outputs), strict=True)
-        tops = (_restored(top, member.parsed) for member in members)
-        return [_framed(own, "outputs", share, end is not None) for own, share in zip(tops, shares, strict=True)]
+        return [
+            _framed(frames.of(member.rows, member.parsed.id, share), share, end is not None)
+            for member, share in zip(members, shares, strict=True)
+        ]
 
 
 def _json_end(headers: Headers, body: bytes) -> int | None:
@@ -79,71 +71,16 @@ def _json_end(headers: Headers, body: bytes) -> int | None:
     return end
 
 
-def _unframed(body: bytes, end: int | None) -> tuple[text.Members, memoryview]:
-    """The JSON, and the binary data behind it."""
-    return text.members(text.utf8(body[:end])), memoryview(body)[len(body) if end is None else end :]
-
-
-def _framed(top: text.Members, name: str, parts: Sequence[Tensor], framed: bool) -> Body:
-    json = text.encode({**top, name: [part.members for part in parts]})
+def _framed(json: bytes, data: Iterable[Raw | bytes | memoryview | None], framed: bool) -> Body:
+    """With those of ``data`` behind it that are binary."""
     if not framed:
         return json, None
-    return b"".join((json, *(part.blob for part in parts if part.blob is not None))), len(json)
-
-
-def _check_call(top: text.Members) -> None:
-    """Raise Unmergeable for what is bound to one instance of the model, or to memory of the server."""
-    if any(name.startswith("sequence_") for name in parameters(top)):
-        raise Unmergeable("stateful")
-    outputs = top.get("outputs")
-    if outputs is not None and b"shared_memory" in bytes(outputs):
-        raise Unmergeable("shared_memory")
-
-
-def _rows(inputs: Sequence[Tensor]) -> int:
-    """How many the inputs have. Raises Unmergeable."""
-    for tensor in inputs:
-        _check_input(tensor)
-    if not inputs or len({tensor.shape[0] for tensor in inputs}) != 1:
-        raise Unmergeable("shape")
-    if not inputs[0].shape[0]:
-        raise Unmergeable("empty")
-    return inputs[0].shape[0]
-
-
-def _check_input(tensor: Tensor) -> None:
-    if any(name.startswith("shared_memory") for name in tensor.parameters):
-        raise Unmergeable("shared_memory")
-    if not tensor.shape:
-        raise Unmergeable("shape")
-    if tensor.blob is None and "data" not in tensor.members:
-        raise Unmergeable("raw")
-    if tensor.blob is not None and not blobs.known(tensor.datatype):
-        raise Unmergeable("datatype")
-    try:
-        tensor.check()
-    except ValueError:
-        raise Unmergeable("data") from None
-
-
-def _key(call: Call) -> Hashable:
-    rest = frozenset((name, text.compared(value)) for name, value in call.top.items() if name not in _PER_REQUEST)
-    return call.framed, rest, tuple(tensor.key for tensor in call.inputs)
+    return b"".join((json, *(blob for blob in data if blob is not None and not isinstance(blob, Raw)))), len(json)
 
 
 def _check_answer(top: text.Members, outputs: Sequence[Tensor], count: int) -> None:
     check_others([top], ("outputs",), count)
     for output in outputs:
-        for name, value in output.parameters.items():
+        for name, value in output.beside.items():
             if text.has_array(value, count):
-                raise Mismatch(f"the parameter '{name}' has {count} elements, as the rows have")
-
-
-def _restored(top: text.Members, call: Call) -> text.Members:
-    """The answer's members with the caller's own id, or without one if it had none (the specification: "if any")."""
-    if "id" not in top:
-        return top
-    own = call.top.get("id")
-    if own is None or text.kind(own) == "null":
-        return {name: value for name, value in top.items() if name != "id"}
-    return {**top, "id": own}
+                raise Mismatch(f"an output's '{name}' has {count} elements, as the rows have")

@@ -149,27 +149,37 @@ def test_rows_are_joined_and_cut_again(parts: list[Tensor], shape: list[int], te
     assert data(whole) == (shape, text)
     assert bytes(whole.members["shape"]) == repr(shape).replace(" ", "").encode()
     again = cut(whole, [part.shape[0] for part in parts])
-    assert [(part.shape, data(part)[1].replace(b" ", b"")) for part in again] == [
-        (part.shape, data(part)[1].replace(b" ", b"")) for part in parts
-    ]
+    assert [bytes(piece).replace(b" ", b"") for piece in again] == [data(part)[1].replace(b" ", b"") for part in parts]
+    assert all(isinstance(piece, Raw) == (whole.blob is None) for piece in again)
 
 
 def test_the_size_of_binary_data_is_said_anew_and_other_parameters_stay() -> None:
     whole = joined([binary("[1]", b"a", more=',"k":1e400'), binary("[2]", b"bc", more=',"k":1e400')])
     assert bytes(whole.members["parameters"]) == b'{"binary_data_size":3,"k":1e400}'
-    assert [bytes(part.members["parameters"]) for part in cut(whole, [2, 1])] == [
-        b'{"binary_data_size":2,"k":1e400}',
-        b'{"binary_data_size":1,"k":1e400}',
-    ]
+    assert bytes(whole.outlined(2)["parameters"]) == b'{"binary_data_size":\0,"k":1e400}'
 
 
 def test_binary_strings_are_cut_between_strings() -> None:
     strings = [pack("<I", len(value)) + value for value in (b"", b"a\0", b"bcd", b"")]
     whole = binary("[2,2]", b"".join(strings), "BYTES")
-    assert [data(part) for part in cut(whole, [1, 1])] == [
-        ([1, 2], strings[0] + strings[1]),
-        ([1, 2], strings[2] + strings[3]),
-    ]
+    assert [bytes(piece) for piece in cut(whole, [1, 1])] == [strings[0] + strings[1], strings[2] + strings[3]]
+
+
+def test_an_outline_is_all_but_the_data() -> None:
+    members = tensor("[3,2]", "[[1,2],[3,4],[5,6]]", more=',"parameters":{"k":1e400}').outlined(7)
+    assert {name: bytes(value) for name, value in members.items()} == {
+        "name": b'"x"',
+        "shape": b"[7,2]",
+        "datatype": b'"INT64"',
+        "data": b"\0",
+        "parameters": b'{"k":1e400}',
+    }
+
+
+def test_data_in_two_forms_are_one_too_many() -> None:
+    json = b'[{"name":"x","shape":[1],"datatype":"INT8","data":[1],"parameters":{"binary_data_size":1}}]'
+    with pytest.raises(ValueError, match="twice"):
+        tensors(Raw(json), memoryview(b"x"))
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ def test_counts_are_those_of_a_reader(value: list[object], space: str) -> None:
     assert text.length(raw) == len(value)
     assert text.rows(raw)[0] == len(value)
     assert text.leaves(raw) == leaves(value)
+    assert text.counts(raw) == (len(value), leaves(value))
     assert text.nested(raw) == (bool(value) and isinstance(value[0], list))
 
 

@@ -312,6 +312,7 @@ def test_other_verbs_do_not_work_row_by_row(target: bytes) -> None:
         b'[{"name":"y","shape":[2],"datatype":"FP8","parameters":{"binary_data_size":0}}]',
         b'[{"name":"y","shape":[2],"datatype":"INT8","data":[1,2]},{"name":"z","shape":[1],"datatype":"INT8","data":[1]}]',
         b'[{"name":"y","shape":[2],"datatype":"INT8","parameters":{"labels":["a","b"]},"data":[1,2]}]',
+        b'[{"name":"y","shape":[2],"datatype":"INT8","data":[1,2],"labels":["a","b"]}]',
         b'[{"name":"y","shape":[2],"datatype":"INT8","data":[1,2]}],"parameters":{"labels":["a","b"]}',
         b'{"y":[1,2]}',
     ],
