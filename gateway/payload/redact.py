@@ -34,7 +34,10 @@ class Redaction:
         for path in self._paths:
             for container, key in list(_find(path, (root, 0))):
                 container[key] = REDACTED
-        return orjson.dumps(root[0])
+        try:
+            return orjson.dumps(root[0])
+        except orjson.JSONEncodeError:  # it reads what is nested deeper than it can write
+            return None
 
 
 def _parsed(expression: str) -> dict[str, Any]:

@@ -67,8 +67,9 @@ def test_a_filter_that_fails_redacts() -> None:
     assert Redaction(("[?length(@) > `1`]",))(b"[1]") == b'["[redacted]"]'
 
 
-def test_a_body_that_is_not_json_has_no_places() -> None:
-    assert Redaction(("a",))(b"a=1") is None
+@pytest.mark.parametrize("body", [b"a=1", b"[" * 300 + b"]" * 300, b"[" * 3000 + b"]" * 3000])
+def test_a_body_that_is_not_json_or_too_deep_has_no_places(body: bytes) -> None:
+    assert Redaction(("a",))(body) is None
 
 
 @pytest.mark.parametrize(
