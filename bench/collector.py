@@ -1,7 +1,7 @@
 """A receiver of payload events: it notes which ones it was sent, in a file, and takes every one.
 
-Each line is an event's type, id and correlationid. It knows what the gateway sends and no more: heads in one piece, bodies
-with a content-length, and all three content modes.
+Each line is an event's type, id and correlationid. It knows what the gateway sends and no more: heads in one piece,
+bodies with a content-length, and all three content modes.
 
 Usage: collector.py PORT FILE
 """

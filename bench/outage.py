@@ -116,6 +116,13 @@ def phases(seconds: float, down: float) -> list[Phase]:
     return [Phase("before", 0, begin), Phase("during", begin, begin + down), Phase("after", begin + down, seconds)]
 
 
+def shown(plan: Sequence[Phase], behind: float) -> list[Phase]:
+    """The same for the report: apart, the time in which the sink got what had waited."""
+    before, down, after = plan
+    even = min(after.begin + behind, after.end)
+    return [before, down, Phase("catching up", after.begin, even), Phase("after", even, after.end)]
+
+
 @contextmanager
 def outage(plan: Sequence[Phase], sink: Sink, gateway: Gateway, victim: str | None, few: float) -> Iterator[Story]:
     """From now on the sink goes and comes as planned; the block is left when not more than ``few`` bytes wait."""
@@ -209,8 +216,9 @@ def main() -> None:
     plan = phases(60 * options.minutes, options.down)
     with tempfile.TemporaryDirectory(prefix="outage-") as directory:
         calls, found = run(plan, options.rate, options.size, options.mode, options.kill, Path(directory))
-    print(table(calls, plan, found))
-    each = [asdict(phase) | asdict(seen(during(calls, [phase]))) for phase in plan]
+    story = shown(plan, found.behind_s)
+    print(table(calls, story, found))
+    each = [asdict(phase) | asdict(seen(during(calls, [phase]))) for phase in story]
     print(json.dumps({"events": asdict(found), "phases": each}))
     sys.exit(not found.good)
 

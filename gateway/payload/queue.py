@@ -64,6 +64,7 @@ class Queue:
         self._unfinished: list[tuple[Finish, Snapshot]] = []
         self._size = 0
         self._frames: deque[Frame] = deque()
+        self._held = 0
         self._timer: asyncio.TimerHandle | None = None
         self._writing = False
         self._sync: asyncio.TimerHandle | None = None
@@ -119,15 +120,21 @@ class Queue:
         self._unfinished.clear()
         if self._taken:
             self._frames.append(pack(self._taken))
+            self._held += len(self._frames[-1].data)
             self._taken, self._size = [], 0
-        while len(self._frames) > 1 and sum(len(frame.data) for frame in self._frames) > LIMIT:
-            self._full.add(self._frames.popleft().records)
+        while self._held > LIMIT and len(self._frames) > 1:
+            self._full.add(self._oldest().records)
+
+    def _oldest(self) -> Frame:
+        frame = self._frames.popleft()
+        self._held -= len(frame.data)
+        return frame
 
     def _begin(self) -> None:
         """Have the oldest frame written, if there is one."""
         if not self._frames:
             return
-        frame = self._frames.popleft()
+        frame = self._oldest()
         self._writing = True
         written = self._submit(self._write, frame, self._fsync == "always")
         written.add_done_callback(lambda done: self._call(self._written, done, frame.records))

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+from math import inf
 from pathlib import Path
 
 import pytest
 import yaml
 from collector import noted
 from logged import configuration
-from outage import Account, Load, Story, account, phases, run, table
+from outage import Account, Load, Story, account, phases, run, shown, table
 from soak import LOST, Call
 
 from gateway.config import load
@@ -33,6 +34,14 @@ def test_the_outage_is_in_the_middle() -> None:
         ("during", 30, 90),
         ("after", 90, 120),
     ]
+
+
+def test_the_time_in_which_the_sink_catches_up_is_shown_apart() -> None:
+    assert [(phase.what, phase.begin, phase.end) for phase in shown(phases(120, 60), 4.5)][2:] == [
+        ("catching up", 90, 94.5),
+        ("after", 94.5, 120),
+    ]
+    assert shown(phases(120, 60), inf)[3].begin == 120
 
 
 def test_two_events_are_made_of_each_request_that_was_answered() -> None:

@@ -10,6 +10,7 @@ import pytest
 from gateway.config.payload import PayloadSinks, Sink, Spool
 from gateway.config.schema import Config
 from gateway.control.sender import SenderProcess
+from gateway.payload.sender import NICE
 from gateway.payload.writer import Writer
 from gateway.telemetry.segment import create
 from tests.support.events import ids, named
@@ -49,6 +50,16 @@ async def test_without_sinks_there_is_none(sender: SenderProcess) -> None:
     await asyncio.sleep(0)
     assert sender._process is None
     assert await sender.flush(1)
+
+
+async def test_it_gives_way_to_requests(sender: SenderProcess, tmp_path: Path) -> None:
+    placed = sender.placed(config(tmp_path / "out", tmp_path / "spool"))
+    write(placed, "a")
+    sender.configure(placed)
+    await arrived(tmp_path / "out", "a")
+    assert sender._process is not None
+    ours, its = (os.getpriority(os.PRIO_PROCESS, pid) for pid in (0, sender._process.pid))
+    assert its == min(19, ours + NICE)
 
 
 async def test_it_sends_and_ends(sender: SenderProcess, tmp_path: Path) -> None:

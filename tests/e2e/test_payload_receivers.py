@@ -89,7 +89,7 @@ async def test_the_library_reads_what_passed(serve: Serve, models: Models, recei
     ]
     assert [one.get_data() for one in events[:5]] == [ASKED, ASKED, ANSWERED, ANSWERED, ASKED]
     error = events[5]
-    assert (error.get_extension("code"), str(error.get_extension("status"))) == ("no_healthy_upstream", "503")
+    assert (error.get_extension("code"), str(error.get_extension("status"))) == ("upstream_connect_failure", "503")
     assert _json(error.get_data())["requestId"] == "id-1"
     assert {one.get_extension("correlationid") for one in events} >= {"id-1"}
     assert len({one.get_id() for one in events}) == 6
