@@ -21,7 +21,7 @@ from .frames import Frame, pack
 DELAY = 0.05
 """Seconds that an event waits in memory at most, unless the disk is slow."""
 FULL = 1 << 20
-"""Bytes at which it waits no longer."""
+"""Bytes at which it waits no longer; fewer where the spool's files are smaller."""
 LIMIT = 16 << 20
 """Bytes that memory holds while the disk is slow."""
 OVERHEAD = 512
@@ -70,6 +70,7 @@ class Queue:
         self._sync: asyncio.TimerHandle | None = None
         self._fsync: float | str = 1.0
         self._delay = DELAY
+        self._most = FULL
 
     def __repr__(self) -> str:
         frames = f", {len(self._frames)} frames" if self._frames else ""
@@ -81,12 +82,13 @@ class Queue:
         self._delay = min(DELAY, spool.fsync) if isinstance(spool.fsync, float) else DELAY
         self._writer.durable = spool.fsync != "never"
         self._writer.most = segment
+        self._most = min(FULL, segment)
 
     def put(self, taken: Snapshot) -> None:
         """Keep ``taken`` until it is in the spool."""
         self._taken.append(taken)
         self._size += len(taken.body) + OVERHEAD
-        if self._size >= FULL:
+        if self._size >= self._most:
             self._flush()
         elif self._timer is None:
             self._timer = self._loop.call_later(self._delay, self._flush)

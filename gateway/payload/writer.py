@@ -10,7 +10,7 @@ from .frames import Frame, head
 from .lane import following, segment, take
 
 SEGMENT = 16 << 20
-"""Bytes at which a segment is followed by the next one."""
+"""Bytes that a segment has at most, unless a single frame has more."""
 LEAST_SEGMENT = 64 << 10
 
 
@@ -33,10 +33,11 @@ class Writer:
 
     def append(self, frame: Frame) -> None:
         """All of it or, with an OSError, nothing."""
-        if self._file < 0 or self._size >= self.most:
+        parts = (head(frame), frame.data)
+        if self._file < 0 or (self._size and self._size + sum(map(len, parts)) > self.most):
             self._rotate()
         try:
-            written = self._write((head(frame), frame.data))
+            written = self._write(parts)
         except OSError:
             os.ftruncate(self._file, self._size)
             raise

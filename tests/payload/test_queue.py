@@ -62,12 +62,12 @@ class Disk:
 
 
 class House:
-    def __init__(self, fsync: float | str = "never") -> None:
+    def __init__(self, fsync: float | str = "never", segment: int = 7 << 20) -> None:
         self.writer = FakeWriter()
         self.disk = Disk()
         self.registry = Registry.private()
         self.queue = Queue("s", self.writer, self.registry, asyncio.get_running_loop(), self.disk)
-        self.queue.configure(Spool(fsync=fsync), 7)  # type: ignore[arg-type]
+        self.queue.configure(Spool(fsync=fsync), segment)  # type: ignore[arg-type]
 
     def put(self, body: bytes) -> None:
         self.queue.put(snapshot(body))
@@ -132,6 +132,13 @@ async def test_while_the_disk_is_slow_the_oldest_are_dropped() -> None:
     await asyncio.sleep(1)
     assert [body[:1] for body in house.writer.bodies] == [b"\0", b"\1", b"\2", b"\3", b"\4"]
     assert house.recorded() == 5
+
+
+@virtual
+async def test_of_a_spool_with_small_files_no_more_than_one_is_written_at_once() -> None:
+    house = House(segment=64 << 10)
+    house.put(bytes(64 << 10))
+    assert house.writer.done == ["append 1"]
 
 
 @virtual
@@ -204,7 +211,7 @@ async def test_fsync_always_and_never() -> None:
     await asyncio.sleep(100)
     assert always.writer.done == ["append 1", "sync"]
     assert never.writer.done == ["append 1"]
-    assert (always.writer.durable, never.writer.durable, never.writer.most) == (True, False, 7)
+    assert (always.writer.durable, never.writer.durable, never.writer.most) == (True, False, 7 << 20)
 
 
 @virtual

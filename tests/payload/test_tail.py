@@ -93,7 +93,7 @@ def test_half_a_record_is_waited_for_until_there_is_a_later_segment(tmp_path: Pa
 
 
 def test_records_that_are_damaged_are_counted_and_passed_over(tmp_path: Path) -> None:
-    directory = lane(tmp_path, [b"a"], [b"b", b"c"], [b"d"], most=17)
+    directory = lane(tmp_path, [b"a"], [b"b", b"c"], [b"d"], most=35)
     file = segment(directory, 0)
     whole = bytearray(file.read_bytes())
     whole[-1] ^= 1
@@ -171,7 +171,7 @@ STEPS = st.lists(st.sampled_from(["write", "write", "read", "drop", "save", "cra
 def test_every_record_is_read_or_counted_as_dropped(steps: list[str], together: int) -> None:
     with TemporaryDirectory() as name:
         directory = Path(name)
-        writer, written, read, dropped = Writer(directory, 30), 0, [], 0
+        writer, written, read, dropped = Writer(directory, 60), 0, [], 0
         tail = Tail(directory / "0")
         for step in steps:
             if step == "write":
@@ -189,7 +189,7 @@ def test_every_record_is_read_or_counted_as_dropped(steps: list[str], together: 
                 tail = Tail(directory / "0")
             else:
                 writer.close()
-                writer = Writer(directory, 30)
+                writer = Writer(directory, 60)
         read += [int(found) for found in rest(tail)]
         assert len(set(read)) + dropped >= written
         assert tail.missing == 0

@@ -17,7 +17,7 @@ def read(lane: Path) -> list[bytes]:
 
 
 def test_a_full_segment_is_followed_by_the_next(tmp_path: Path) -> None:
-    writer = Writer(tmp_path, 30)
+    writer = Writer(tmp_path, 50)
     for record in (b"0123456789", b"0123456789", b"x"):
         writer.append(pack([record]))
     assert segments(tmp_path / "0") == [0, 2]
