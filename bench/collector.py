@@ -9,11 +9,11 @@ Usage: collector.py PORT FILE
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import sys
 
+import orjson
 import uvloop
 
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
@@ -51,7 +51,7 @@ def noted(head: bytes, body: bytes) -> bytes:
     if b"application/cloudevents" not in head:
         found = {name.decode().lower(): value.decode() for name, value in ATTRIBUTE.findall(head)}
         return _line(found)
-    events = json.loads(body)
+    events = orjson.loads(body)
     return b"".join(map(_line, events if isinstance(events, list) else [events]))
 
 

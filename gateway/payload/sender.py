@@ -32,7 +32,7 @@ from .spool import Spool
 
 log = logging.getLogger("gateway")
 
-NICE = 10
+NICE = 5
 """Where it has to share a core, requests come first: what waits for an hour may wait a moment longer."""
 
 
