@@ -27,6 +27,9 @@ LIMIT = 16 << 20
 OVERHEAD = 512
 """Bytes, about, that an event takes beside its body."""
 
+AT_ONCE = 16
+"""Snapshots that are finished in one go: redaction reads bodies, and requests wait meanwhile."""
+
 Finish = Callable[[Snapshot], None]
 """What is yet to be done to a snapshot, in place, before anybody else may see it."""
 
@@ -94,8 +97,10 @@ class Queue:
             self._timer = self._loop.call_later(self._delay, self._flush)
 
     def put_unfinished(self, finish: Finish, taken: Snapshot) -> None:
-        """The same, and have it finished when there is time."""
+        """The same, and have it finished with some others, before it is written."""
         self._unfinished.append((finish, taken))
+        if len(self._unfinished) >= AT_ONCE:
+            self._settle()
         self.put(taken)
 
     def close(self) -> None:
@@ -117,15 +122,18 @@ class Queue:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for finish, snapshot in self._unfinished:
-            finish(snapshot)
-        self._unfinished.clear()
+        self._settle()
         if self._taken:
             self._frames.append(pack(self._taken))
             self._held += len(self._frames[-1].data)
             self._taken, self._size = [], 0
         while self._held > LIMIT and len(self._frames) > 1:
             self._full.add(self._oldest().records)
+
+    def _settle(self) -> None:
+        for finish, snapshot in self._unfinished:
+            finish(snapshot)
+        self._unfinished.clear()
 
     def _oldest(self) -> Frame:
         frame = self._frames.popleft()

@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from gateway.config.payload import Spool
 from gateway.payload.event import Snapshot, decode
 from gateway.payload.frames import Frame, unpack
-from gateway.payload.queue import DELAY, FULL, LIMIT, OVERHEAD, Queue
+from gateway.payload.queue import AT_ONCE, DELAY, FULL, LIMIT, OVERHEAD, Queue
 from gateway.telemetry.metrics import Registry, read
 from tests.support.clock import virtual
 from tests.support.events import snapshot
@@ -166,6 +166,19 @@ async def test_what_is_unfinished_is_finished_before_it_is_written_and_not_befor
     await asyncio.sleep(1)
     assert finished == [b"a"]
     assert house.writer.bodies == [b"[redacted]", b"b", b"c"]
+
+
+@virtual
+async def test_what_is_unfinished_does_not_pile_up() -> None:
+    house = House()
+    most = 0
+    unfinished = house.queue._unfinished
+    for _ in range(100):
+        house.queue.put_unfinished(lambda taken: None, snapshot())
+        most = max(most, len(unfinished))
+    assert most < AT_ONCE
+    await asyncio.sleep(1)
+    assert house.writer.done == ["append 100"]
 
 
 @virtual
