@@ -101,6 +101,8 @@ class Delivery:
             self._full.add(lost)
         if missing := self._spool.missing():
             self._damaged.add(missing)
+        for dropped in (self._full, self._damaged, self._rejected):
+            dropped.tell()
         self._spool.save()
         self._waiting.set(self._spool.waiting())
 

@@ -170,6 +170,8 @@ class Queue:
             self._recorded.add(count)
         else:
             self._broken.add(count, str(error))
+        self._full.tell()
+        self._broken.tell()
         self._begin()
 
     def _synchronize(self) -> None:

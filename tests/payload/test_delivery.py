@@ -197,7 +197,9 @@ async def test_what_was_sent_is_remembered_and_what_was_not_comes_again(tmp_path
 
 
 @virtual
-async def test_beyond_the_bound_the_oldest_are_dropped_and_all_are_accounted_for(tmp_path: Path) -> None:
+async def test_beyond_the_bound_the_oldest_are_dropped_and_all_are_accounted_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     house = House(tmp_path, bound=1000, most=200)
     house.sink.next.extend([RETRY] * 5)
     for number in range(100):
@@ -207,6 +209,8 @@ async def test_beyond_the_bound_the_oldest_are_dropped_and_all_are_accounted_for
     assert 50 < dropped < 99
     assert house.sink.got == [f"{number}" for number in range(dropped, 100)]
     assert house.count("events", result="sent") + dropped == 100
+    told = [int(line.split("dropped=")[1].split(" ")[0]) for line in caplog.messages if "dropped=" in line]
+    assert sum(told) == dropped
     await house.end()
 
 
