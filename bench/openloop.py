@@ -99,6 +99,10 @@ class OpenLoop:
             self._receive(total)
         self.errors += total - len(self.latencies) - self.errors
 
+    def message(self, number: int) -> bytes:
+        """The bytes of request ``number``."""
+        return self.request
+
     def close(self) -> None:
         for connection in self.connections.values():
             connection.sock.close()
@@ -110,7 +114,7 @@ class OpenLoop:
             connection.due = self.begun + self.sent / self.rate
             self.sent += 1
             try:
-                connection.sock.send(self.request)
+                connection.sock.send(self.message(self.sent - 1))
             except OSError:
                 self._lost(connection)
 

@@ -137,7 +137,9 @@ class _Compiler:
     def logged(self, log: PayloadLog, graph: str, node: str = "", step: str = "") -> Layer:
         """What is logged of a graph or of a step."""
         queue = self._lease.queue(log.sink, self._config.payload_log.sinks[log.sink].spool)
-        return payload(queue.put, Recorder(log, graph, node, step), log.mode, sampling(log))
+        recorder = Recorder(log, graph, node, step)
+        put = partial(queue.put_unfinished, recorder.redact) if log.redact else queue.put
+        return payload(put, recorder, log.mode, sampling(log))
 
     def _call(
         self,

@@ -49,9 +49,10 @@ async def test_the_edge_and_a_step_are_logged_apart(tmp_path: Path) -> None:
         assert await call(config(model.url, tmp_path, PayloadLog(sink="s"), PayloadLog(sink="t"))) == 200
     for sink, node, step in (("s", "", ""), ("t", "root", "classify")):
         request, response = await spooled(tmp_path / sink, 2)
-        assert (request.kind, request.body, request.graph, request.request_id) == ("request", b"{}", "g", "id-1")
+        assert (request.kind, request.body, request.place.graph, request.request_id) == ("request", b"{}", "g", b"id-1")
         assert (response.kind, response.body, response.status) == ("response", b"[1]", 200)
-        assert (request.node, request.step) == (response.node, response.step) == (node, step)
+        assert request.place == response.place
+        assert (request.place.node, request.place.step) == (node, step)
 
 
 async def test_a_failure_is_logged_as_the_client_sees_it(tmp_path: Path) -> None:

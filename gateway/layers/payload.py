@@ -1,6 +1,6 @@
 """Payload: takes a snapshot of what passes, and waits for nothing.
 
-The one place where a copy of a streamed answer could be taken is ``_answered``; only whole bodies have one.
+Of an answer that streams it copies the beginning (``_follow``); of whole bodies it keeps no more than a reference.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable
 from time import time
 
 from gateway.errors import ClientClosed, GatewayError, InternalError
-from gateway.layers.recover import RequestIds
-from gateway.message import Headers, Request, Response
-from gateway.payload.recorder import Recorder, Snapshot
+from gateway.message import Request, Response
+from gateway.payload.event import NOTHING, Kind, Snapshot
+from gateway.payload.recorder import Recorder
 from gateway.payload.sampling import Sampled
+from gateway.problem import problem
 from gateway.service import Layer, Service
 from gateway.stream import Stream
 
@@ -39,50 +40,66 @@ class Payload:
         self._answers = mode != "request"
         self._sampled = sampled
         self._clock = clock
-        self._new_id = RequestIds()
+        # What of the recorder every request needs.
+        self._place, self._number, self._head = recorder.place, recorder.number, recorder.head
+        self._at_once = recorder.at_once
 
     def __call__(self, request: Request, /) -> Awaitable[Response]:
         if self._sampled is not None and not self._sampled(request.id):
             return self.inner(request)
-        exchange, now, headers = self._new_id(), self._clock(), request.headers
+        # By position, here and below: keywords would be a good part of what an event costs.
+        body = request.body
+        size = len(body)
+        arrival = Snapshot(
+            self._place,
+            "request",
+            self._number(),
+            self._clock(),
+            request.id,
+            self._head(request),
+            NOTHING,
+            body if size <= self._at_once else body[: self._at_once],
+            size,
+        )
         if self._requests:
-            recorder = self._recorder
-            self._put(Snapshot(recorder, "request", exchange, now, request.id, headers, headers, request.body))
-        return self._answered(request, exchange, now, headers) if self._answers else self.inner(request)
+            self._put(arrival)
+        return self._answered(request, arrival) if self._answers else self.inner(request)
 
-    async def _answered(self, request: Request, exchange: bytes, began: float, asked: Headers) -> Response:
+    async def _answered(self, request: Request, arrival: Snapshot) -> Response:
         try:
             response = await self.inner(request)
         except BaseException as error:
-            self._failed(request, exchange, began, asked, error)
+            self._failed(request, arrival, error)
             raise
         if response.stream is None:
-            self._passed(request, response, exchange, began, asked, response.body)
+            self._note("response", request, arrival, response, response.body, len(response.body))
         else:
-            self._follow(request, response, response.stream, exchange, began, asked)
+            self._follow(request, arrival, response, response.stream)
         return response
 
-    def _passed(
-        self,
-        request: Request,
-        response: Response,
-        exchange: bytes,
-        began: float,
-        asked: Headers,
-        body: bytes,
-        size: int = 0,
+    def _note(
+        self, kind: Kind, request: Request, arrival: Snapshot, answer: Response, body: bytes, size: int, code: str = ""
     ) -> None:
-        now, status, route = self._clock(), response.status, b", ".join(request.route)
-        taken = Snapshot(
-            *(self._recorder, "response", exchange, now, request.id, asked),
-            *(response.headers, body, status, route, now - began),
+        now = self._clock()
+        self._put(
+            Snapshot(
+                arrival.place,
+                kind,
+                arrival.number,
+                now,
+                arrival.request_id,
+                arrival.asked,
+                self._head(answer),
+                body if size <= self._at_once else body[: self._at_once],
+                size,
+                answer.status,
+                b", ".join(request.route),
+                now - arrival.time,
+                code,
+            )
         )
-        taken.size = size
-        self._put(taken)
 
-    def _follow(
-        self, request: Request, response: Response, stream: Stream, exchange: bytes, began: float, asked: Headers
-    ) -> None:
+    def _follow(self, request: Request, arrival: Snapshot, response: Response, stream: Stream) -> None:
         """Keep the beginning of a body that streams, as much as an event may hold; the event is made at its end."""
         most, kept = self._recorder.most, bytearray()
 
@@ -92,24 +109,20 @@ class Payload:
 
         def ended(error: GatewayError | None) -> None:
             if error is None:
-                self._passed(request, response, exchange, began, asked, bytes(kept), stream.passed)
+                self._note("response", request, arrival, response, bytes(kept), stream.passed)
             else:
-                self._failed(request, exchange, began, asked, error)
+                self._failed(request, arrival, error)
 
         stream.tap(keep)
         stream.when_ended(ended)
 
-    def _failed(self, request: Request, exchange: bytes, began: float, asked: Headers, error: BaseException) -> None:
+    def _failed(self, request: Request, arrival: Snapshot, error: BaseException) -> None:
         if not isinstance(error, GatewayError):
             gone = isinstance(error, asyncio.CancelledError)
             error = ClientClosed("the client left") if gone else InternalError("the gateway failed; its log says why")
-        now, route = self._clock(), b", ".join(request.route)
-        self._put(
-            Snapshot(
-                *(self._recorder, "error", exchange, now, request.id, asked, []),
-                *(b"", error.status, route, now - began, error.at(request.at)),
-            )
-        )
+        error.at(request.at).graph = self._recorder.graph  # as the edge will have it, later than we are asked
+        answer = problem(error, request.id)
+        self._note("error", request, arrival, answer, answer.body, len(answer.body), error.code)
 
 
 def payload(

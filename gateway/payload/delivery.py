@@ -65,7 +65,7 @@ class Delivery:
         self._full = Dropped(registry, name, "spool", clock)
         self._damaged = Dropped(registry, name, "damaged", clock)
         self._rejected = Dropped(registry, name, "rejected", clock)
-        self._failing = False
+        self._failing = self._trouble = False
         self.gone = False
         """The receiver wants no more events; they stay in the spool."""
 
@@ -78,8 +78,8 @@ class Delivery:
                     await asyncio.sleep(POLL)
         finally:
             keeping.cancel()
-            self._spool.save()
             await self._sink.close()
+            self._spool.save()
 
     def finished(self) -> bool:
         """True when everything that is there was sent."""
@@ -101,12 +101,17 @@ class Delivery:
             self._full.add(lost)
         if missing := self._spool.missing():
             self._damaged.add(missing)
+        for dropped in (self._full, self._damaged, self._rejected):
+            dropped.tell()
         self._spool.save()
         self._waiting.set(self._spool.waiting())
 
     async def _keep(self) -> None:
         while True:
-            self.tidy()
+            try:
+                self.tidy()
+            except OSError as error:  # again in a moment; without it the bound would not be kept any more
+                self._troubled(error)
             await asyncio.sleep(POLL)
 
     async def _send(self, tail: Tail, records: Sequence[Record]) -> None:
@@ -168,6 +173,11 @@ class Delivery:
             log.warning("payload log: sink=%s fails, events wait in the spool: %s", self._name, late[0].cause)
         limit = min(LONGEST, FIRST * 2 ** min(failures - 1, 16))
         await asyncio.sleep(max(self._jitter(0.0, limit), *(verdict.after for verdict in late)))
+
+    def _troubled(self, error: OSError) -> None:
+        if not self._trouble:
+            self._trouble = True
+            log.error("payload log: sink=%s cannot tidy its spool: %s", self._name, error)
 
     def _recovered(self) -> None:
         if self._failing:

@@ -10,7 +10,7 @@ import orjson
 
 from gateway.config.payload import Sink
 
-from .event import Event
+from .event import Event, Head
 
 Attribute = str | int | bool
 
@@ -34,7 +34,7 @@ def dialect(sink: Sink) -> Dialect:
     speak = _kserve if sink.dialect == "kserve" else _gateway
     return lambda event: CloudEvent(
         {name: value for name, value in (_common(event, sink) | speak(event, sink)).items() if value != ""},
-        event.content_type or ("application/json" if sink.dialect == "kserve" else ""),
+        event.head.content_type or ("application/json" if sink.dialect == "kserve" else ""),
         event.body,
     )
 
@@ -42,7 +42,7 @@ def dialect(sink: Sink) -> Dialect:
 def _common(event: Event, sink: Sink) -> dict[str, Attribute]:
     attributes: dict[str, Attribute] = {
         "specversion": "1.0",
-        "source": sink.source or f"/graphs/{event.graph}",
+        "source": sink.source or f"/graphs/{event.place.graph}",
         "time": datetime.fromtimestamp(event.time, UTC).isoformat(timespec="microseconds")[:-6] + "Z",
     }
     if event.truncated:
@@ -51,17 +51,18 @@ def _common(event: Event, sink: Sink) -> dict[str, Attribute]:
 
 
 def _gateway(event: Event, sink: Sink) -> dict[str, Attribute]:
+    place = event.place
     attributes: dict[str, Attribute] = {
         "id": f"{event.exchange}-{event.kind}",
         "type": OURS.format(event.kind),
-        "correlationid": event.request_id,
-        "graph": event.graph,
-        "node": event.node,
-        "step": event.step,
-        "branch": event.branch,
+        "correlationid": event.request_id.decode("latin-1"),
+        "graph": place.graph,
+        "node": place.node,
+        "step": place.step,
+        "branch": event.route.decode("latin-1"),
         "code": event.code,
-        "traceparent": event.traceparent,
-        "metadata": _metadata(event) if event.headers else "",
+        "traceparent": event.asked.traceparent,
+        "metadata": _metadata(event.head) if event.head.headers else "",
     }
     if event.kind != "request":
         attributes |= {
@@ -69,9 +70,9 @@ def _gateway(event: Event, sink: Sink) -> dict[str, Attribute]:
             "causationid": f"{event.exchange}-request",
             "durationms": round(event.duration * 1000),
         }
-    if event.sample_rate < 1:
+    if place.sample_rate < 1:
         # How many stand for one, a whole number (CloudEvents' sampling extension).
-        attributes["sampledrate"] = round(1 / event.sample_rate) if event.sample_rate else 1
+        attributes["sampledrate"] = round(1 / place.sample_rate) if place.sample_rate else 1
     return attributes
 
 
@@ -79,19 +80,19 @@ def _kserve(event: Event, sink: Sink) -> dict[str, Attribute]:
     """As pkg/logger of KServe's agent; there the answers that are logged are those with status 200."""
     answered = event.kind == "request" or (event.kind == "response" and event.status == 200)
     return {
-        "id": event.given_id or event.exchange,
+        "id": event.asked.given_id or event.exchange,
         "type": KSERVE.format(event.kind) if answered else OURS.format("error"),
-        "inferenceservicename": event.step or event.graph,
+        "inferenceservicename": event.place.step or event.place.graph,
         "namespace": sink.kserve.namespace,
         "component": sink.kserve.component,
         "endpoint": sink.kserve.endpoint,
-        "metadata": _metadata(event),
+        "metadata": _metadata(event.head),
     }
 
 
-def _metadata(event: Event) -> str:
+def _metadata(head: Head) -> str:
     """Headers as KServe writes them: a JSON object of lists."""
     found: dict[str, list[str]] = {}
-    for name, value in event.headers:
+    for name, value in head.headers:
         found.setdefault(name, []).append(value)
     return orjson.dumps(found).decode()

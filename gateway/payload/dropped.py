@@ -29,6 +29,14 @@ class Dropped:
         """``cause``: for the log, where the reason does not say it all."""
         self._counter.add(count)
         self._untold += count
+        self._tell(cause)
+
+    def tell(self) -> None:
+        """Say what was not said yet, if it is time; for whoever comes by again and again."""
+        if self._untold:
+            self._tell("")
+
+    def _tell(self, cause: str) -> None:
         now = self._clock()
         if now - self._told >= QUIET:
             detail = f": {cause}" if cause else ""

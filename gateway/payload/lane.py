@@ -20,11 +20,13 @@ SUFFIX = ".seg"
 
 
 class Position(msgspec.Struct, frozen=True):
-    """How far a lane has been read: the next record's number, its segment (by first number) and the byte there."""
+    """How far a lane has been read: the next record's number, its segment (by first number) and its frame's byte."""
 
     number: int = 0
     segment: int = 0
     offset: int = 0
+    index: int = 0
+    """Records of that frame that come before it."""
 
 
 def segments(lane: Path) -> list[int]:
@@ -58,7 +60,7 @@ def following(lane: Path) -> int:
     if not known:
         return read
     with open(segment(lane, known[-1]), "rb") as file:
-        return max(read, known[-1] + sum(1 for _ in frames(file)))
+        return max(read, known[-1] + sum(frame.records for frame, _ in frames(file)))
 
 
 def lanes(directory: Path) -> Iterator[Path]:

@@ -1,107 +1,78 @@
-"""Recorder: makes events of the messages that pass at one place, the edge of a graph or a step.
+"""Recorder: what events say of the one place that they are recorded at, the edge of a graph or a step.
 
-On a request's way only references are kept (a Snapshot); reading headers, redacting and cutting come later.
+On a request's way only references are kept (a Snapshot); of headers that come again, what was made of them before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import count
+from sys import maxsize
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
-import msgspec
+from msgspec import Raw
 
 from gateway.config.payload import PayloadLog
-from gateway.errors import GatewayError
-from gateway.message import Headers
-from gateway.problem import problem
+from gateway.message import Encoded, Headers, Request, Response
 
-from .event import Event, Kind
+from .event import Head, Place, Snapshot, encode
 
 if TYPE_CHECKING:
     from .redact import Redaction
 
-
-class Snapshot(msgspec.Struct, gc=False):
-    """What is kept of a message until its event is made. Bodies and header lists are never changed in place."""
-
-    recorder: Recorder
-    kind: Kind
-    exchange: bytes
-    time: float
-    request_id: bytes
-    asked: Headers
-    """The request's headers, whatever the kind."""
-    headers: Headers
-    body: bytes = b""
-    status: int = 0
-    route: bytes = b""
-    duration: float = 0.0
-    error: GatewayError | None = None
-    size: int = 0
-    """Bytes of the whole body, where ``body`` is a part of it."""
+_KNOWN = 64
+"""Heads that are remembered; when there are more, all are forgotten and learnt again."""
 
 
 class Recorder:
     """Knows the graph, and the node and step if it stands at one."""
 
     def __init__(self, log: PayloadLog, graph: str, node: str = "", step: str = "") -> None:
-        self._place = (graph, node, step)
-        self._rate = log.sample_rate
+        self.graph = graph
+        self.place = Raw(encode(Place(graph, node, step, log.sample_rate, str(uuid4())[:-12])))
+        self.number = count().__next__
+        """Numbers the exchanges."""
         self.most = log.max_body_bytes
-        """Bytes of a body that are kept."""
+        """Bytes of a body that an event may hold."""
+        self.at_once = maxsize if log.redact else self.most
+        """Bytes that a whole body is cut to before anything else; a part of it could not be redacted."""
         self._redact = _redaction(log.redact) if log.redact else None
         self._listed = frozenset(name.lower().encode() for name in log.headers)
+        self._known: dict[Encoded, Raw] = {}
 
-    def event(self, taken: Snapshot) -> Event:
-        """The event of a snapshot that this recorder is in."""
-        headers, body, code = taken.headers, taken.body, ""
-        if taken.error is not None:
-            taken.error.graph = self._place[0]  # as the edge will have it, possibly later than we are asked
-            answer = problem(taken.error, taken.request_id)
-            headers, body, code = answer.headers, answer.body, taken.error.code
-        # By hand and by position: with keywords and helpers this is most of what an event costs.
-        kind = traceparent = given_id = b""
+    def head(self, message: Request | Response) -> Raw:
+        """What is kept of the headers of ``message``, encoded."""
+        known = message.encoded
+        if known is None or known.headers is not message.headers:
+            return self._read(message.headers)
+        return self._known.get(known) or self._learn(known)
+
+    def redact(self, taken: Snapshot) -> None:
+        """Take out of ``taken`` what nobody may see; a body of which nobody knows what it holds, as a whole."""
+        assert self._redact is not None
+        cut = taken.size > len(taken.body)
+        redacted = self._redact(taken.body) if taken.body else b""
+        if redacted is not None and not cut:
+            taken.size = len(redacted)
+        taken.body = b"" if redacted is None else redacted[: self.most]
+
+    def _learn(self, known: Encoded) -> Raw:
+        if len(self._known) >= _KNOWN:
+            self._known.clear()
+        head = self._known[known] = self._read(known.headers)
+        return head
+
+    def _read(self, headers: Headers) -> Raw:
+        found = {b"content-type": b"", b"traceparent": b"", b"ce-id": b""}
+        kept = []
         for name, value in headers:
-            if name == b"content-type":
-                kind = value
-        for name, value in taken.asked:
-            if name == b"traceparent":
-                traceparent = value
-            elif name == b"ce-id":
-                given_id = value
-        size = len(body)
-        if self._redact is not None or size > self.most:
-            body, size = self._shown(body)
-        size = max(size, taken.size)
-        return Event(
-            taken.kind,
-            taken.exchange.decode(),
-            taken.time,
-            *self._place,
-            taken.request_id.decode("latin-1"),
-            kind.decode("latin-1"),
-            body,
-            size,
-            self._allowed(headers) if self._listed else [],
-            taken.status,
-            code,
-            taken.route.decode("latin-1"),
-            taken.duration,
-            traceparent.decode("latin-1"),
-            given_id.decode("latin-1"),
-            self._rate,
-        )
-
-    def _shown(self, body: bytes) -> tuple[bytes, int]:
-        """What may be seen of ``body``, and how long that was before it was cut."""
-        size = len(body)
-        if self._redact is not None and body:
-            redacted = self._redact(body)
-            body, size = (b"", size) if redacted is None else (redacted, len(redacted))
-        return body[: self.most], size
-
-    def _allowed(self, headers: Headers) -> list[tuple[str, str]]:
-        return [(name.decode(), value.decode("latin-1")) for name, value in headers if name in self._listed]
+            if name in found:
+                found[name] = value
+            if name in self._listed:
+                kept.append((name.decode(), value.decode("latin-1")))
+        kind, traceparent, given_id = (value.decode("latin-1") for value in found.values())
+        return Raw(encode(Head(kind, kept, traceparent, given_id)))
 
 
 def _redaction(expressions: Iterable[str]) -> Redaction:

@@ -34,7 +34,10 @@ class Redaction:
         for path in self._paths:
             for container, key in list(_find(path, (root, 0))):
                 container[key] = REDACTED
-        return orjson.dumps(root[0])
+        try:
+            return orjson.dumps(root[0])
+        except orjson.JSONEncodeError:  # it reads what is nested deeper than it can write
+            return None
 
 
 def _parsed(expression: str) -> dict[str, Any]:
@@ -146,10 +149,10 @@ def _filter(tree: dict[str, Any], place: Place) -> Iterator[Place]:
 
 
 def _holds(condition: dict[str, Any], value: Any) -> bool:
-    """jmespath's own truth; where a function of it fails, the safe side is to redact."""
+    """jmespath's own truth; where a function of it fails, for whatever reason, the safe side is to redact."""
     try:
         found = TreeInterpreter().visit(cast(Any, condition), value)
-    except JMESPathError:
+    except Exception:  # not only its own errors: of ceil, min_by and others come those of Python
         return True
     return not (found is None or found is False or found in ("", [], {}))
 

@@ -32,6 +32,9 @@ from .spool import Spool
 
 log = logging.getLogger("gateway")
 
+NICE = 5
+"""Where it has to share a core, requests come first: what waits for an hour may wait a moment longer."""
+
 
 class Sending:
     """One sink at work, until it is stopped."""
@@ -149,6 +152,7 @@ def main() -> None:
     """``python -m gateway.payload.sender HANDED``, as the control process starts it."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
+    os.nice(NICE)
     handed = msgspec.json.decode(sys.argv[1], type=Handed)
     logs.start(handed.log_level)
     asyncio.run(serve(handed))

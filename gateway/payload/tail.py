@@ -7,18 +7,19 @@ system has in memory anyway.
 from __future__ import annotations
 
 import os
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from .frames import frames
+from msgspec import Raw
+
+from .frames import frames, unpack
 from .lane import Position, position, remember, segment, segments
 
 
 class Record(NamedTuple):
     """A record, where it was, and where the next one is."""
 
-    data: bytes
+    data: Raw
     place: Position
     after: Position
 
@@ -70,11 +71,21 @@ class Tail:
         return lost
 
     def save(self) -> None:
-        """Remember how far it has got, then delete what is done with."""
+        """Remember how far it has got, then delete what is done with; on a full disk the other way round.
+
+        Raises OSError; what could not be remembered will be, the next time.
+        """
         if self._place == self._saved:
             return
-        remember(self.lane, self._place)
+        try:
+            remember(self.lane, self._place)
+        except OSError:
+            self._clear()
+            remember(self.lane, self._place)
         self._saved = self._place
+        self._clear()
+
+    def _clear(self) -> None:
         for first in segments(self.lane):
             if first < self._place.segment:
                 segment(self.lane, first).unlink(missing_ok=True)
@@ -113,11 +124,19 @@ class Tail:
         records: list[Record] = []
         place = self._place
         with open(segment(self.lane, place.segment), "rb") as file:
-            for data, end in islice(frames(file, place.offset), most):
-                after = Position(place.number + 1, place.segment, end)
-                records.append(Record(data, place, after))
-                place = after
-                size -= len(data)
-                if size <= 0:
-                    break
+            for frame, end in frames(file, place.offset):
+                for data in unpack(frame)[place.index :]:
+                    after = _after(place, frame.records, end)
+                    records.append(Record(data, place, after))
+                    place = after
+                    size -= len(data)
+                    if size <= 0 or len(records) == most:
+                        return records
         return records
+
+
+def _after(place: Position, count: int, end: int) -> Position:
+    """The next record's, which is the first of the frame at ``end`` if this was the last of its ``count``."""
+    if place.index + 1 == count:
+        return Position(place.number + 1, place.segment, end)
+    return Position(place.number + 1, place.segment, place.offset, place.index + 1)

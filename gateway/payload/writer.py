@@ -1,20 +1,17 @@
-"""Writer: appends records to its lane. All of it blocks, and so runs in a thread."""
+"""Writer: appends frames to its lane. All of it blocks, and so runs in a thread."""
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
-from .frames import head
+from .frames import Frame, head
 from .lane import following, segment, take
 
 SEGMENT = 16 << 20
-"""Bytes at which a segment is followed by the next one."""
+"""Bytes that a segment has at most, unless a single frame has more."""
 LEAST_SEGMENT = 64 << 10
-_VECTORS = 1024
-"""Pieces that one call may write (IOV_MAX)."""
 
 
 def segment_size(bound: int, writers: int) -> int:
@@ -34,18 +31,18 @@ class Writer:
         self._file = -1
         self._size = 0
 
-    def append(self, records: Sequence[bytes]) -> None:
-        """All of them or, with an OSError, none."""
-        if self._file < 0 or self._size >= self.most:
+    def append(self, frame: Frame) -> None:
+        """All of it or, with an OSError, nothing."""
+        parts = (head(frame), frame.data)
+        if self._file < 0 or (self._size and self._size + sum(map(len, parts)) > self.most):
             self._rotate()
-        parts = [part for record in records for part in (head(record), record)]
         try:
             written = self._write(parts)
         except OSError:
             os.ftruncate(self._file, self._size)
             raise
         self._size += written
-        self._next += len(records)
+        self._next += frame.records
 
     def sync(self) -> None:
         """From here on a power failure loses nothing of what was appended."""
@@ -59,16 +56,12 @@ class Writer:
             self._file = -1
         os.close(self._lock)
 
-    def _write(self, parts: Sequence[bytes]) -> int:
+    def _write(self, parts: tuple[bytes, bytes]) -> int:
         """Bytes written. A file takes everything, unless there is no room."""
-        total = 0
-        for start in range(0, len(parts), _VECTORS):
-            vector = parts[start : start + _VECTORS]
-            written = os.writev(self._file, vector)
-            if written < sum(map(len, vector)):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            total += written
-        return total
+        written = os.writev(self._file, parts)
+        if written < sum(map(len, parts)):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return written
 
     def _rotate(self) -> None:
         # A file of that name holds no whole record: its writer died in its first one.

@@ -10,9 +10,10 @@ import pytest
 from gateway.config.payload import PayloadSinks, Sink, Spool
 from gateway.config.schema import Config
 from gateway.control.sender import SenderProcess
-from gateway.payload.event import Event, encode
+from gateway.payload.sender import NICE
 from gateway.payload.writer import Writer
 from gateway.telemetry.segment import create
+from tests.support.events import ids, named
 
 
 @pytest.fixture
@@ -29,13 +30,13 @@ def config(out: Path, spool: Path | None = None) -> Config:
 
 def write(config: Config, name: str) -> None:
     writer = Writer(Path(config.payload_log.sinks["s"].spool.path or "") / "s")
-    writer.append([encode(Event("request", name, 0.0, "g"))])
+    writer.append(named(name))
     writer.close()
 
 
 async def arrived(out: Path, *names: str) -> None:
     async with asyncio.timeout(30):
-        while _ids(out) != [f"{name}-request" for name in names]:  # noqa: ASYNC110
+        while _ids(out) != ids(names):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
@@ -51,6 +52,16 @@ async def test_without_sinks_there_is_none(sender: SenderProcess) -> None:
     assert await sender.flush(1)
 
 
+async def test_it_gives_way_to_requests(sender: SenderProcess, tmp_path: Path) -> None:
+    placed = sender.placed(config(tmp_path / "out", tmp_path / "spool"))
+    write(placed, "a")
+    sender.configure(placed)
+    await arrived(tmp_path / "out", "a")
+    assert sender._process is not None
+    ours, its = (os.getpriority(os.PRIO_PROCESS, pid) for pid in (0, sender._process.pid))
+    assert its == min(19, ours + NICE)
+
+
 async def test_it_sends_and_ends(sender: SenderProcess, tmp_path: Path) -> None:
     placed = sender.placed(config(tmp_path / "out", tmp_path / "spool"))
     write(placed, "a")
@@ -58,7 +69,7 @@ async def test_it_sends_and_ends(sender: SenderProcess, tmp_path: Path) -> None:
     await arrived(tmp_path / "out", "a")
     write(placed, "b")
     assert await sender.flush(30)
-    assert _ids(tmp_path / "out") == ["a-request", "b-request"]
+    assert _ids(tmp_path / "out") == ids("ab")
 
 
 async def test_one_that_dies_is_replaced_and_nothing_is_lost(sender: SenderProcess, tmp_path: Path) -> None:

@@ -235,7 +235,7 @@ async def payload_log() -> None:
                 await asyncio.sleep(0.01)
     request, response = (decode(record.data) for record in records)
     assert request.body == b'{"instances":[{"name":"[redacted]","x":1}]}'
-    assert (request.headers, response.status) == ([("x-tenant", "a")], 200)
+    assert (request.head.headers, response.status) == ([("x-tenant", "a")], 200)
 
 
 async def splitter() -> None:

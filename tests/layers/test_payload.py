@@ -7,8 +7,8 @@ from gateway.config.payload import PayloadLog
 from gateway.errors import NoHealthyUpstream, UpstreamReset
 from gateway.layers.payload import payload
 from gateway.message import Request
-from gateway.payload.event import Event
-from gateway.payload.recorder import Recorder, Snapshot
+from gateway.payload.event import Event, Snapshot, decode, encode
+from gateway.payload.recorder import Recorder
 from gateway.payload.sampling import Sampled
 from gateway.service import Service
 from tests.support.clock import virtual
@@ -30,7 +30,7 @@ class Logged:
 
     @property
     def events(self) -> list[Event]:
-        return [taken.recorder.event(taken) for taken in self.taken]
+        return [decode(encode(taken)) for taken in self.taken]
 
 
 @virtual
@@ -41,13 +41,13 @@ async def test_the_request_is_noted_on_arrival_and_the_answer_when_it_is_there()
     request.route.append(b"canary=b")
     assert (await logged.service(request)).status == 201
     asked, answered = logged.events
-    assert (asked.kind, asked.time, asked.body, asked.content_type) == ("request", 0.0, b"{}", "application/json")
+    assert (asked.kind, asked.time, asked.body, asked.head.content_type) == ("request", 0.0, b"{}", "application/json")
     assert (answered.kind, answered.time, answered.body, answered.status) == ("response", 2.0, b"[1]", 201)
-    assert (answered.content_type, answered.duration, answered.branch) == ("text/json", 2.0, "canary=b")
+    assert (answered.head.content_type, answered.duration, answered.route) == ("text/json", 2.0, b"canary=b")
     assert asked.exchange == answered.exchange
-    assert asked.request_id == answered.request_id == "id-1"
-    assert asked.given_id == answered.given_id == "theirs"
-    assert (asked.graph, asked.node, asked.step) == ("g", "root", "classify")
+    assert asked.request_id == answered.request_id == b"id-1"
+    assert asked.asked.given_id == answered.asked.given_id == "theirs"
+    assert (asked.place.graph, asked.place.node, asked.place.step) == ("g", "root", "classify")
 
 
 @virtual
@@ -60,7 +60,7 @@ async def test_what_it_notes_is_what_came_in_whatever_becomes_of_the_request() -
 
     logged.inner.does(changes)  # type: ignore[arg-type]
     await logged.service(ask(b"{}", HEADERS))
-    assert [event.given_id for event in logged.events] == ["theirs", "theirs"]
+    assert [event.asked.given_id for event in logged.events] == ["theirs", "theirs"]
     assert logged.events[0].body == b"{}"
 
 
@@ -97,7 +97,7 @@ async def test_failures_are_logged_as_clients_see_them_and_go_on() -> None:
         await logged.service(request)
     (event,) = logged.events
     assert (event.kind, event.status, event.code, event.duration) == ("error", 503, "no_healthy_upstream", 1.0)
-    assert event.content_type == "application/problem+json"
+    assert event.head.content_type == "application/problem+json"
     assert b'"requestId":"id-1"' in event.body
     assert b'"graph":"g","node":"root","step":"classify"' in event.body
 

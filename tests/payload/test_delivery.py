@@ -1,4 +1,5 @@
 import asyncio
+import errno
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,12 +9,14 @@ import pytest
 from gateway.config.payload import Sink
 from gateway.payload.delivery import Delivery
 from gateway.payload.dialect import CloudEvent, dialect
-from gateway.payload.event import Event, encode
+from gateway.payload.frames import pack
+from gateway.payload.lane import Position, position
 from gateway.payload.sinks.sink import SENT, Verdict
 from gateway.payload.spool import Spool
 from gateway.payload.writer import Writer
 from gateway.telemetry.metrics import Registry
 from tests.support.clock import virtual
+from tests.support.events import named
 
 RETRY = Verdict("retry", "status 503")
 
@@ -59,7 +62,7 @@ class House:
         self.task = asyncio.create_task(self.delivery.run())
 
     def write(self, *names: str) -> None:
-        self.writer.append([encode(Event("request", name, 0.0, "g", request_id=name)) for name in names])
+        self.writer.append(named(*names))
 
     async def end(self) -> None:
         self.task.cancel()
@@ -132,7 +135,7 @@ async def test_an_event_that_is_rejected_is_counted_and_the_next_ones_go_on(tmp_
 @virtual
 async def test_a_record_that_nobody_can_read_is_rejected(tmp_path: Path) -> None:
     house = House(tmp_path)
-    house.writer.append([b"\xc1"])
+    house.writer.append(pack([b"no event"]))
     house.write("a")
     await asyncio.sleep(1)
     assert house.sink.got == ["a"]
@@ -194,7 +197,9 @@ async def test_what_was_sent_is_remembered_and_what_was_not_comes_again(tmp_path
 
 
 @virtual
-async def test_beyond_the_bound_the_oldest_are_dropped_and_all_are_accounted_for(tmp_path: Path) -> None:
+async def test_beyond_the_bound_the_oldest_are_dropped_and_all_are_accounted_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     house = House(tmp_path, bound=1000, most=200)
     house.sink.next.extend([RETRY] * 5)
     for number in range(100):
@@ -204,6 +209,8 @@ async def test_beyond_the_bound_the_oldest_are_dropped_and_all_are_accounted_for
     assert 50 < dropped < 99
     assert house.sink.got == [f"{number}" for number in range(dropped, 100)]
     assert house.count("events", result="sent") + dropped == 100
+    told = [int(line.split("dropped=")[1].split(" ")[0]) for line in caplog.messages if "dropped=" in line]
+    assert sum(told) == dropped
     await house.end()
 
 
@@ -222,4 +229,25 @@ async def test_damage_is_counted_and_what_waits_is_shown(tmp_path: Path) -> None
     assert house.sink.got == ["a", "c"]
     assert house.count("dropped", reason="damaged") == 1
     assert waiting.value == 0
+    await house.end()
+
+
+@virtual
+async def test_a_spool_that_cannot_be_tidied_is_tidied_as_soon_as_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = House(tmp_path, most=1)
+
+    def fails(lane: Path, place: Position) -> None:
+        raise OSError(errno.EIO, "the disk is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gateway.payload.tail.remember", fails)
+        house.write("a")
+        house.write("b")
+        await asyncio.sleep(1)
+    assert house.sink.got == ["a", "b"]
+    await asyncio.sleep(1)
+    assert len([line for line in caplog.messages if "cannot tidy" in line]) == 1
+    assert position(tmp_path / "0").number == 2
     await house.end()

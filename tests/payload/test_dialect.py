@@ -6,6 +6,7 @@ import pytest
 from gateway.config.payload import KServeIdentity, Sink
 from gateway.payload.dialect import CloudEvent, dialect
 from gateway.payload.event import Event
+from tests.support import events
 
 
 def speak(event: Event, **sink: Any) -> CloudEvent:
@@ -13,14 +14,14 @@ def speak(event: Event, **sink: Any) -> CloudEvent:
 
 
 def event(kind: Any, **fields: Any) -> Event:
-    return Event(kind, "x-1", 1700000000.25, "iris", request_id="id-1", body=b"{}", size=2, **fields)
+    return events.event(kind, time=1700000000.25, graph="iris", body=b"{}", size=2, **fields)
 
 
 def test_ours_of_a_request() -> None:
     assert speak(event("request", traceparent="00-a-b-01", content_type="application/json")) == (
         {
             "specversion": "1.0",
-            "id": "x-1-request",
+            "id": "x-000000000001-request",
             "type": "io.gateway.inference.request.v1",
             "source": "/graphs/iris",
             "time": "2023-11-14T22:13:20.250000Z",
@@ -34,10 +35,10 @@ def test_ours_of_a_request() -> None:
 
 
 def test_ours_of_an_answer() -> None:
-    answer = event("response", node="root", step="classify", branch="root=classify", status=200, duration=0.0123)
+    answer = event("response", node="root", step="classify", route=b"root=classify", status=200, duration=0.0123)
     said = speak(answer).attributes
-    assert said["id"] == "x-1-response"
-    assert said["causationid"] == "x-1-request"
+    assert said["id"] == "x-000000000001-response"
+    assert said["causationid"] == "x-000000000001-request"
     assert (said["node"], said["step"], said["branch"]) == ("root", "classify", "root=classify")
     assert (said["status"], said["durationms"]) == (200, 12)
 
@@ -49,9 +50,7 @@ def test_ours_of_a_failure() -> None:
 
 
 def test_what_was_cut_sampled_or_headed_says_so() -> None:
-    said = speak(
-        Event("request", "x", 0.0, "g", body=b"ab", size=9, sample_rate=0.3, headers=[("a", "1"), ("a", "2")])
-    ).attributes
+    said = speak(events.event(body=b"ab", size=9, sample_rate=0.3, headers=[("a", "1"), ("a", "2")])).attributes
     assert (said["truncated"], said["datasize"], said["sampledrate"]) == (True, 9, 3)
     assert orjson.loads(str(said["metadata"])) == {"a": ["1", "2"]}
 
@@ -65,7 +64,7 @@ def test_kserves_words() -> None:
     assert speak(event("request"), dialect="kserve", kserve=identity) == (
         {
             "specversion": "1.0",
-            "id": "x-1",
+            "id": "x-000000000001",
             "type": "org.kubeflow.serving.inference.request",
             "source": "/graphs/iris",
             "time": "2023-11-14T22:13:20.250000Z",

@@ -1,6 +1,7 @@
 import os
 from pathlib import Path
 
+from gateway.payload.frames import pack
 from gateway.payload.lane import Position, following, lanes, lock, position, remember, segment, segments, take
 from gateway.payload.writer import Writer
 
@@ -26,7 +27,7 @@ def test_a_lock_is_held_until_it_is_closed(tmp_path: Path) -> None:
 
 def test_nobody_else_may_read_what_is_spooled(tmp_path: Path) -> None:
     lane, _ = take(tmp_path / "audit")
-    Writer(tmp_path / "audit").append([b"s3cret"])
+    Writer(tmp_path / "audit").append(pack([b"s3cret"]))
     assert lane.stat().st_mode & 0o077 == 0
     assert segment(tmp_path / "audit" / "1", 0).stat().st_mode & 0o077 == 0
 
@@ -43,7 +44,7 @@ def test_numbers_go_on(tmp_path: Path) -> None:
     writer = Writer(tmp_path)
     lane = tmp_path / "0"
     assert following(lane) == 0
-    writer.append([b"a", b"b"])
+    writer.append(pack([b"a", b"b"]))
     assert following(lane) == 2
     assert segments(lane) == [0]
 

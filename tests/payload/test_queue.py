@@ -1,13 +1,14 @@
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 
-from gateway.config.payload import PayloadLog, Spool
-from gateway.payload.event import decode
-from gateway.payload.queue import BATCH, DELAY, LIMIT, Queue
-from gateway.payload.recorder import Recorder, Snapshot
+from gateway.config.payload import Spool
+from gateway.payload.event import Snapshot, decode
+from gateway.payload.frames import Frame, unpack
+from gateway.payload.queue import AT_ONCE, DELAY, FULL, LIMIT, OVERHEAD, Queue
 from gateway.telemetry.metrics import Registry, read
 from tests.support.clock import virtual
+from tests.support.events import snapshot
 
 
 class FakeWriter:
@@ -19,11 +20,11 @@ class FakeWriter:
         self.done: list[str] = []
         self.error: OSError | None = None
 
-    def append(self, records: Sequence[bytes]) -> None:
+    def append(self, frame: Frame) -> None:
         if self.error is not None:
             raise self.error
-        self.bodies += [decode(record).body for record in records]
-        self.done.append(f"append {len(records)}")
+        self.bodies += [decode(record).body for record in unpack(frame)]
+        self.done.append(f"append {frame.records}")
 
     def sync(self) -> None:
         self.done.append("sync")
@@ -61,16 +62,15 @@ class Disk:
 
 
 class House:
-    def __init__(self, fsync: float | str = "never") -> None:
+    def __init__(self, fsync: float | str = "never", segment: int = 7 << 20) -> None:
         self.writer = FakeWriter()
         self.disk = Disk()
         self.registry = Registry.private()
         self.queue = Queue("s", self.writer, self.registry, asyncio.get_running_loop(), self.disk)
-        self.queue.configure(Spool(fsync=fsync), 7)  # type: ignore[arg-type]
-        self.recorder = Recorder(PayloadLog(sink="s", max_body_bytes=1 << 30), "g")
+        self.queue.configure(Spool(fsync=fsync), segment)  # type: ignore[arg-type]
 
     def put(self, body: bytes) -> None:
-        self.queue.put(Snapshot(self.recorder, "request", b"x", 0.0, b"id", [], [], body))
+        self.queue.put(snapshot(body))
 
     def recorded(self) -> float:
         return self.registry.counter("gateway_payload_log_events_total", sink="s", result="recorded").value
@@ -97,7 +97,7 @@ async def test_events_wait_a_moment_and_are_written_together() -> None:
 @virtual
 async def test_many_bytes_wait_no_longer() -> None:
     house = House()
-    house.put(bytes(BATCH))
+    house.put(bytes(FULL))
     assert len(house.writer.bodies) == 1
     assert "writing" in repr(house.queue)
     await asyncio.sleep(1)
@@ -108,7 +108,7 @@ async def test_many_bytes_wait_no_longer() -> None:
 async def test_what_comes_during_a_write_is_written_after_it() -> None:
     house = House()
     house.disk.slow = True
-    house.put(bytes(BATCH))
+    house.put(bytes(FULL))
     for _ in range(3):
         house.put(b"a")
     await asyncio.sleep(1)
@@ -123,15 +123,62 @@ async def test_what_comes_during_a_write_is_written_after_it() -> None:
 async def test_while_the_disk_is_slow_the_oldest_are_dropped() -> None:
     house = House()
     house.disk.slow = True
-    house.put(bytes(BATCH))
+    house.put(bytes(FULL))
     for number in range(5):
-        house.put(bytes([number]) * (LIMIT // 4))
+        house.put(bytes([number]) * (LIMIT // 4 - 1000))
     assert house.dropped("memory") == 1
     house.disk.slow = False
     house.disk.release()
     await asyncio.sleep(1)
     assert [body[:1] for body in house.writer.bodies] == [b"\0", b"\1", b"\2", b"\3", b"\4"]
     assert house.recorded() == 5
+
+
+@virtual
+async def test_of_a_spool_with_small_files_no_more_than_one_is_written_at_once() -> None:
+    house = House(segment=64 << 10)
+    house.put(bytes(64 << 10))
+    assert house.writer.done == ["append 1"]
+
+
+@virtual
+async def test_many_small_ones_are_not_too_many_either() -> None:
+    house = House()
+    for _ in range(FULL // OVERHEAD):
+        house.put(b"")
+    assert house.writer.done == [f"append {FULL // OVERHEAD}"]
+
+
+@virtual
+async def test_what_is_unfinished_is_finished_before_it_is_written_and_not_before_there_is_time() -> None:
+    house = House()
+    finished: list[bytes] = []
+
+    def finish(taken: Snapshot) -> None:
+        finished.append(taken.body)
+        taken.body = b"[redacted]"
+
+    house.queue.put_unfinished(finish, snapshot(b"a"))
+    house.put(b"b")
+    assert finished == []
+    await asyncio.sleep(1)
+    house.put(b"c")
+    await asyncio.sleep(1)
+    assert finished == [b"a"]
+    assert house.writer.bodies == [b"[redacted]", b"b", b"c"]
+
+
+@virtual
+async def test_what_is_unfinished_does_not_pile_up() -> None:
+    house = House()
+    most = 0
+    unfinished = house.queue._unfinished
+    for _ in range(100):
+        house.queue.put_unfinished(lambda taken: None, snapshot())
+        most = max(most, len(unfinished))
+    assert most < AT_ONCE
+    await asyncio.sleep(1)
+    assert house.writer.done == ["append 100"]
 
 
 @virtual
@@ -153,12 +200,20 @@ async def test_fsync_in_time_even_if_nothing_follows() -> None:
     house.put(b"a")
     await asyncio.sleep(1)
     house.put(b"b")
-    await asyncio.sleep(1)
+    await asyncio.sleep(0.99)
     assert house.writer.done == ["append 1", "append 1"]
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.011)
     assert house.writer.done[2:] == ["sync"]
     await asyncio.sleep(100)
     assert house.writer.done[3:] == []
+
+
+@virtual
+async def test_fsync_sooner_than_events_are_written_otherwise() -> None:
+    house = House(0.01)
+    house.put(b"a")
+    await asyncio.sleep(0.011)
+    assert house.writer.done == ["append 1", "sync"]
 
 
 @virtual
@@ -169,7 +224,7 @@ async def test_fsync_always_and_never() -> None:
     await asyncio.sleep(100)
     assert always.writer.done == ["append 1", "sync"]
     assert never.writer.done == ["append 1"]
-    assert (always.writer.durable, never.writer.durable, never.writer.most) == (True, False, 7)
+    assert (always.writer.durable, never.writer.durable, never.writer.most) == (True, False, 7 << 20)
 
 
 @virtual
@@ -181,6 +236,17 @@ async def test_the_end_writes_what_is_left() -> None:
     house.queue._thread.shutdown()
     assert house.writer.done == ["append 3", "sync", "close"]
     assert house.recorded() == 3
+
+
+@virtual
+async def test_the_end_writes_what_the_disk_was_too_slow_for() -> None:
+    house = House()
+    house.disk.slow = True
+    for body in (bytes(FULL), b"a" * FULL, b"b"):
+        house.put(body)
+    house.queue.close()
+    house.queue._thread.shutdown()
+    assert [body[:1] for body in house.writer.bodies] == [b"a", b"b"]
 
 
 @virtual

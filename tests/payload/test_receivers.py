@@ -15,18 +15,20 @@ from gateway.config.payload import Sink
 from gateway.payload.content import ENCODINGS, Message
 from gateway.payload.dialect import CloudEvent, dialect
 from gateway.payload.event import Event
+from tests.support.events import event
 
 http = pytest.importorskip("cloudevents.core.bindings.http", reason="pip install -e '.[test]'")
 formats = pytest.importorskip("cloudevents.core.formats.json")
 
 BODY = b'{"predictions": [1.50, "caf\xc3\xa9"]}'
+JSON = "application/json"
 EVENTS = [
-    Event("request", "x-1", 1.5, "g", "n", "s\u00e9", "id-1", "application/json", BODY, len(BODY), [("a", "100 %")]),
-    Event("response", "x-1", 2.5, "g", "n", "s", "id-1", "application/json", BODY, len(BODY), [], 200, "", "n=s"),
-    Event("response", "x-2", 2.5, "g", "", "", "id-2", "application/octet-stream", b"\x00\xff", 2, [], 200),
-    Event("request", "x-3", 2.5, "g", "", "", "id-3", "application/json", BODY[:5], len(BODY)),
-    Event("error", "x-4", 3.5, "g", "n", "s", "id-4", "application/problem+json", b"{}", 2, [], 503, "overload"),
-    Event("request", "x-5", 3.5, "g"),
+    event(time=1.5, step="s\u00e9", content_type=JSON, body=BODY, size=len(BODY), headers=[("a", "100 %")]),
+    event("response", time=2.5, content_type=JSON, body=BODY, size=len(BODY), status=200, route=b"n=s"),
+    event("response", number=2, content_type="application/octet-stream", body=b"\x00\xff", size=2, status=200),
+    event(number=3, content_type=JSON, body=BODY[:5], size=len(BODY)),
+    event("error", number=4, content_type="application/problem+json", body=b"{}", size=2, status=503, code="overload"),
+    event(number=5),
 ]
 
 
@@ -36,7 +38,7 @@ def _posted(message: Message) -> Any:
 
 @pytest.mark.parametrize("words", ["gateway", "kserve"])
 @pytest.mark.parametrize("mode", ["binary", "structured"])
-@pytest.mark.parametrize("event", EVENTS, ids=lambda event: f"{event.exchange}-{event.kind}")
+@pytest.mark.parametrize("event", EVENTS, ids=lambda one: f"{one.number}-{one.kind}")
 def test_the_library_reads_every_event(event: Event, mode: Any, words: Any) -> None:
     said = dialect(Sink(type="stdout", dialect=words))(event)
     read = http.from_http_event(_posted(ENCODINGS[mode]([said])))
@@ -58,10 +60,10 @@ def _same(data: Any, body: bytes) -> bool:
 
 
 def test_the_library_reads_a_batch() -> None:
-    said = [dialect(Sink(type="stdout"))(event) for event in EVENTS]
+    said = [dialect(Sink(type="stdout"))(one) for one in EVENTS]
     for one in json.loads(ENCODINGS["batched"](said).body):
         read = formats.JSONFormat().read(None, json.dumps(one))
-        assert read.get_id() in {event.attributes["id"] for event in said}
+        assert read.get_id() in {one.attributes["id"] for one in said}
 
 
 async def test_a_consumer_of_kserves_events() -> None:
@@ -80,11 +82,11 @@ async def test_a_consumer_of_kserves_events() -> None:
     app = web.Application()
     app.router.add_post("/", consume)
     async with TestServer(app) as server, ClientSession() as client:
-        for event in EVENTS[:2]:
-            headers, body = _kserve(event)
+        for one in EVENTS[:2]:
+            headers, body = _kserve(one)
             async with client.post(server.make_url("/"), headers=headers, data=body) as answer:
                 assert answer.status == 200
-    assert pairs == {"x-1": {"request": json.loads(BODY), "response": json.loads(BODY)}}
+    assert pairs == {"x-000000000001": {"request": json.loads(BODY), "response": json.loads(BODY)}}
 
 
 def _kserve(event: Event) -> Message:

@@ -63,12 +63,22 @@ def test_several_expressions() -> None:
     assert Redaction(("a", "b[0]"))(b'{"a":1,"b":[2,3],"c":4}') == b'{"a":"[redacted]","b":["[redacted]",3],"c":4}'
 
 
-def test_a_filter_that_fails_redacts() -> None:
-    assert Redaction(("[?length(@) > `1`]",))(b"[1]") == b'["[redacted]"]'
+@pytest.mark.parametrize(
+    ("condition", "element"),
+    [
+        ("length(@) > `1`", b"1"),
+        ("ceil(to_number(a)) > `1`", b'{"a":"1e999"}'),
+        ("floor(to_number(a)) > `1`", b'{"a":"nan"}'),
+        ("min_by(@, &a)", b'[{"a":1},{"a":"b"}]'),
+    ],
+)
+def test_a_filter_that_fails_redacts(condition: str, element: bytes) -> None:
+    assert Redaction((f"[?{condition}]",))(b"[" + element + b"]") == b'["[redacted]"]'
 
 
-def test_a_body_that_is_not_json_has_no_places() -> None:
-    assert Redaction(("a",))(b"a=1") is None
+@pytest.mark.parametrize("body", [b"a=1", b"[" * 300 + b"]" * 300, b"[" * 3000 + b"]" * 3000])
+def test_a_body_that_is_not_json_or_too_deep_has_no_places(body: bytes) -> None:
+    assert Redaction(("a",))(body) is None
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ import pytest
 
 from gateway.config.payload import Sink, Spool
 from gateway.control.channel import Channel
-from gateway.payload.event import Event, encode
 from gateway.payload.lane import lock
 from gateway.payload.orders import Configure, Flush, Flushed, ToSender
 from gateway.payload.sender import Sender
 from gateway.payload.writer import Writer
 from gateway.telemetry.metrics import Registry, read
+from tests.support.events import ids, named
 
 
 class House:
@@ -37,12 +37,12 @@ class House:
 
     def write(self, name: str, sink: str = "s") -> None:
         writer = Writer(self.directory / "spool" / sink)
-        writer.append([encode(Event("request", name, 0.0, "g"))])
+        writer.append(named(name))
         writer.close()
 
     async def sent(self, *names: str, out: str = "out") -> None:
         """Wait until exactly these have arrived."""
-        wanted = [f"{name}-request" for name in names]
+        wanted = ids(names)
         async with asyncio.timeout(30):
             while self.arrived(out) != wanted:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
@@ -75,7 +75,7 @@ async def test_it_sends_what_is_spooled_and_what_is_left_at_the_end(house: House
     await house.sent("a")
     house.write("b")
     assert await house.flushed()
-    assert house.arrived() == ["a-request", "b-request"]
+    assert house.arrived() == ids("ab")
 
 
 async def test_sinks_that_stay_as_they_are_go_on_and_the_others_change(house: House) -> None:
@@ -140,7 +140,7 @@ async def test_what_is_in_memory_is_sent_and_removed_even_then(house: House) -> 
     house.write("a")
     await house.channel.close()
     await house.running
-    assert house.arrived() == ["a-request"]
+    assert house.arrived() == ids("a")
     assert not (house.directory / "spool").exists()
 
 
