@@ -18,8 +18,13 @@ ROOM = 512
 LONGEST = 2048
 """Bytes of a head worth keeping."""
 
-UNREPEATED = frozenset((b"x-request-id", b"traceparent", b"tracestate", b"b3", b"x-b3-traceid", b"x-amzn-trace-id"))
-"""Fields that are another every time: a head with one of them is not worth keeping."""
+UNREPEATED = frozenset(
+    (
+        *(b"x-request-id", b"traceparent", b"tracestate", b"x-amzn-trace-id"),
+        *(b"b3", b"x-b3-traceid", b"x-b3-spanid", b"x-b3-parentspanid", b"x-b3-sampled", b"x-b3-flags"),
+    )
+)
+"""Fields that are another every time, or about traces: a head with one of them is not worth keeping, or must be read."""
 
 
 class RequestHead(Encoded, frozen=True, eq=False, gc=False):

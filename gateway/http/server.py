@@ -13,7 +13,7 @@ import sys
 from math import inf
 from typing import TYPE_CHECKING, cast
 
-from gateway.errors import Abandoned, ClientClosed, GatewayError, RequestTimeout
+from gateway.errors import Abandoned, ClientClosed, ConnectionCut, GatewayError, RequestTimeout
 from gateway.message import Response
 from gateway.problem import problem
 from gateway.stream import Stream
@@ -44,6 +44,7 @@ class ServerConnection(asyncio.Protocol):
         "_answering",
         "_call",
         "_clogged",
+        "_cut",
         "_delivery",
         "_eof",
         "_finished",
@@ -75,6 +76,7 @@ class ServerConnection(asyncio.Protocol):
         self._peer = b""
         self._reading = True
         self._clogged = False
+        self._cut = False
         self._unsent = 0
         self._eof = False
         self._finished = False
@@ -134,9 +136,9 @@ class ServerConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
         self._server.closed(self)
-        self._call.cancel()
+        self._call.cancel(ConnectionCut.code if self._cut else None)
         if self._delivery is not None:
-            self._delivery.leave()
+            self._delivery.leave(cut=self._cut)
             self._delivery = None
         # Nothing may be left that needs the garbage collector: it looks seldom, and connections can come and go fast.
         del self._call
@@ -330,6 +332,7 @@ class ServerConnection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once, whatever is in progress."""
         if self._transport is not None:
+            self._cut = True
             self._transport.abort()
 
     def turn_away(self, error: GatewayError) -> None:
@@ -359,4 +362,4 @@ class ServerConnection(asyncio.Protocol):
             self.deadline = self._server.now + self._server.patience[_BODY]
         else:
             log.info("client does not read its answer; connection closed with %d bytes unsent", unsent)
-            transport.abort()
+            self.abort()

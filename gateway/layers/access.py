@@ -6,16 +6,15 @@ The rule: whatever can wait until the answer has gone out, does: what is noted h
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from time import perf_counter
 
-from gateway.errors import ClientClosed, GatewayError, InternalError
+from gateway.errors import ClientClosed, ConnectionCut, GatewayError, InternalError, UpstreamReset
 from gateway.message import Headers, Record, Request, Response
 from gateway.service import Layer, Service
 from gateway.stream import Stream
-from gateway.telemetry.access import Entry
+from gateway.telemetry.lines import Entry
 from gateway.telemetry.metrics import Histogram, Registry
 from gateway.telemetry.names import BUCKETS
 
@@ -23,31 +22,27 @@ Clock = Callable[[], float]
 Note = Callable[[Entry], None]
 """Takes what is known of a request that has ended."""
 
+_NOTHING: Headers = []
+
 
 class Access:
     """Outermost of all: gives each request its record, and notes it at the end.
 
-    ``overhead``: by graph, the time that requests took and no backend was being called. ``wall``: Unix time.
+    ``overhead``: by graph, the time that requests took and no backend was being called.
     """
 
     def __init__(
-        self,
-        inner: Service,
-        note: Note | None,
-        overhead: Mapping[str, Histogram],
-        clock: Clock = perf_counter,
-        wall: Clock = time.time,
+        self, inner: Service, note: Note | None, overhead: Mapping[str, Histogram], clock: Clock = perf_counter
     ) -> None:
         self.inner = inner
         self._note = note
         self._overhead = overhead
         self._clock = clock
-        self._wall = wall
 
     async def __call__(self, request: Request, /) -> Response:
         record = request.record = Record()
-        # As the client sent them: layers replace both.
-        target, headers = request.target, request.headers
+        # As the client sent them: layers replace both. A head that is known has no traceparent (http/heads.py).
+        target, headers = request.target, request.headers if request.encoded is None else _NOTHING
         started = self._clock()
         try:
             response = await self.inner(request)
@@ -72,7 +67,7 @@ class Access:
         if self._note is not None:
             self._note(
                 Entry(
-                    self._wall(),
+                    started,
                     seconds,
                     request.method,
                     target,
@@ -102,6 +97,8 @@ def _failure(error: BaseException) -> tuple[int, str]:
     """Status and code of a request that was never answered."""
     if isinstance(error, GatewayError):
         return error.status, error.code
+    if isinstance(error, asyncio.CancelledError) and error.args == (ConnectionCut.code,):
+        return ConnectionCut.status, ConnectionCut.code
     kind = ClientClosed if isinstance(error, asyncio.CancelledError | GeneratorExit) else InternalError
     return kind.status, kind.code
 
@@ -148,6 +145,7 @@ class Upstream:
     def _ended(self, record: Record, error: BaseException | None = None) -> None:
         if isinstance(error, GatewayError):
             record.failure = error.code
+            record.reset = isinstance(error, UpstreamReset) and error.abrupt
         record.calling -= 1
         if not record.calling:
             record.upstream += self._clock() - record.since

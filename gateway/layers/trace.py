@@ -28,7 +28,7 @@ _METHODS = frozenset(
     (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"CONNECT", b"TRACE", b"QUERY")
 )
 _ID_LINE = rb"x-request-id: [^\r]*\r\n"
-_TRACE_LINES = rb"(?:traceparent|b3): [^\r]*\r\n"
+_TRACE_LINES = rb"(?:traceparent|b3|x-b3-[a-z]+): [^\r]*\r\n"
 _SERVER_ERROR, _ANY_ERROR = 500, 400
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain
 
 _AT_ONCE = 256
 _DIGITS = 48
@@ -28,7 +31,25 @@ class Digits:
         return self._text[at : at + count]
 
 
-def lines(pattern: bytes) -> list[bytes]:
+def roots(pattern: bytes, bound: bytes) -> Iterator[bytes | None]:
+    """For each trace that begins here its header lines; None where it is to be traced, whatever its ids will be.
+
+    Without end. ``bound``: the sampler's.
+    """
+    return chain.from_iterable(iter(partial(_drawn, pattern, bound), None))
+
+
+def _drawn(pattern: bytes, bound: bytes) -> list[bytes | None]:
+    decisive = pattern.index(b"?") + 16
+    end, most = decisive + 16, bound[0]
+    # Its first digit alone tells most of those that are not less than the bound.
+    return [
+        line if line[decisive] > most or line[decisive:end] >= bound else None
+        for line in lines(pattern)
+    ]
+
+
+def lines(pattern: bytes) -> tuple[bytes, ...]:
     """Header lines of many traces that begin here: random digits in the places of ``pattern`` that are ``?``.
 
     Those of a batch share their span id, which nobody records, and the first half of the trace id: samplers decide by
@@ -44,4 +65,4 @@ def lines(pattern: bytes) -> list[bytes]:
     for number, place in enumerate(places):
         if 16 <= number % _DIGITS < 32:  # digit by digit, for all of them at once
             text[place :: len(pattern)] = digits[number % 16 :: 16]
-    return [line for (line,) in struct.iter_unpack(f"{len(pattern)}s", text)]
+    return struct.unpack(f"{len(pattern)}s" * _AT_ONCE, text)

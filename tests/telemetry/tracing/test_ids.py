@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 
-from gateway.telemetry.tracing.ids import Digits, lines
+import pytest
+
+from gateway.telemetry.tracing.ids import Digits, lines, roots
+from gateway.telemetry.tracing.sampler import Sampler, bound
 
 
 def test_digits_are_never_handed_out_twice() -> None:
@@ -23,3 +27,14 @@ def test_each_line_has_its_own_trace_in_every_place() -> None:
 
 def test_batches_differ() -> None:
     assert not {line[:16] for line in lines(b"?" * 48)} & {line[:16] for line in lines(b"?" * 48)}
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.01, 0.5, 1.0])
+def test_a_root_has_lines_unless_it_is_to_be_traced(ratio: float) -> None:
+    drawn = list(islice(roots(b"trace " + b"?" * 32, bound(ratio)), 20_000))
+    told = [line for line in drawn if line is not None]
+    sampler = Sampler(bound(ratio), by_parent=False)
+    assert not any(sampler(None, line[6:]) for line in told)
+    assert len(set(told)) == len(told)
+    assert (len(drawn) - len(told)) / len(drawn) == pytest.approx(ratio, abs=0.02)
+    assert (len(told) == len(drawn)) == (ratio == 0.0)
