@@ -99,6 +99,7 @@ def graph(router_type: schema.RouterType, *steps: schema.Step) -> schema.Graph:
     return schema.Graph(nodes={"root": schema.Node(router_type=router_type, steps=steps)})
 
 
+NOTHING_MORE = schema.Telemetry()
 LOGGED = schema.Telemetry(access_log=schema.AccessLog(path=os.devnull))
 SPLITTER = graph("Splitter", schema.Step(backend="b0", weight=90), schema.Step(backend="b1", weight=10))
 SWITCH = graph("Switch", schema.Step(backend="b0", condition="instances[0][0] > `5`"), schema.Step(backend="b1"))
@@ -155,7 +156,7 @@ def assemble(
     connections: int,
     *,
     at_once: bool,
-    telemetry: schema.Telemetry = schema.Telemetry(),
+    telemetry: schema.Telemetry = NOTHING_MORE,
 ) -> App:
     """The App of one graph, with so many idle connections to each of its three backends."""
     backends = {f"b{n}": schema.Backend(url=f"http://127.0.0.1:{n + 1}") for n in range(3)}
@@ -176,7 +177,7 @@ class WholePath:
         clients: int = CLIENTS,
         requests: Iterator[bytes] | None = None,
         tracer: Tracer | None = None,
-        telemetry: schema.Telemetry = schema.Telemetry(),
+        telemetry: schema.Telemetry = NOTHING_MORE,
     ) -> None:
         registry = Registry.private()
         server = Server(schema.Server(), registry)
@@ -337,7 +338,7 @@ def path(
     of: schema.Graph,
     requests: Iterator[bytes] | None = None,
     tracer: Callable[[], Tracer] | None = None,
-    telemetry: schema.Telemetry = schema.Telemetry(),
+    telemetry: schema.Telemetry = NOTHING_MORE,
 ) -> Row:
     return Row(
         f"whole path, {name}",

@@ -132,7 +132,7 @@ class ClientClosed(GatewayError):
 
 
 class ConnectionCut(GatewayError):
-    """The gateway closed the connection of a client that still waited; seen in logs and metrics only."""
+    """A drain ran out of time and cut a client off that still waited; seen in logs and metrics only."""
 
     status = 503
     code = "connection_cut"

@@ -95,7 +95,9 @@ async def test_nobody_listens(path: Path) -> None:
 async def test_the_time_of_the_graph_is_over(path: Path) -> None:
     async with badserver() as server:
         server.does(Hang())
-        async with serving(configuration(path, server.url, timeout=0.1, concurrency=Concurrency(limit=1, queue=1))) as one:
+        async with serving(
+            configuration(path, server.url, timeout=0.1, concurrency=Concurrency(limit=1, queue=1))
+        ) as one:
             waiting = [asyncio.create_task(said(one)) for _ in range(2)]
             await asyncio.wait(waiting)
             found = [(line["status"], line["details"], line["flags"]) for line in await lines(one, path)]

@@ -24,7 +24,7 @@ UNREPEATED = frozenset(
         *(b"b3", b"x-b3-traceid", b"x-b3-spanid", b"x-b3-parentspanid", b"x-b3-sampled", b"x-b3-flags"),
     )
 )
-"""Fields that are another every time, or about traces: a head with one of them is not worth keeping, or must be read."""
+"""Fields that are another every time, or about traces: a head with one of them is not kept, and always read."""
 
 
 class RequestHead(Encoded, frozen=True, eq=False, gc=False):

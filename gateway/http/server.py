@@ -362,4 +362,4 @@ class ServerConnection(asyncio.Protocol):
             self.deadline = self._server.now + self._server.patience[_BODY]
         else:
             log.info("client does not read its answer; connection closed with %d bytes unsent", unsent)
-            self.abort()
+            transport.abort()

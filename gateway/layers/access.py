@@ -40,12 +40,13 @@ class Access:
         self._clock = clock
 
     async def __call__(self, request: Request, /) -> Response:
+        inner, clock = self.inner, self._clock  # it is dear in Python 3.11 to call what an attribute holds
         record = request.record = Record()
         # As the client sent them: layers replace both. A head that is known has no traceparent (http/heads.py).
         target, headers = request.target, request.headers if request.encoded is None else _NOTHING
-        started = self._clock()
+        started = clock()
         try:
-            response = await self.inner(request)
+            response = await inner(request)
         except BaseException as error:
             status, record.failure = _failure(error)
             self._end(request, record, target, headers, started, status, 0)
@@ -60,12 +61,13 @@ class Access:
     def _end(
         self, request: Request, record: Record, target: bytes, headers: Headers, started: float, status: int, sent: int
     ) -> None:
-        seconds = self._clock() - started
+        clock, note = self._clock, self._note
+        seconds = clock() - started
         overhead = self._overhead.get(record.graph)
         if overhead is not None:
             overhead.observe(seconds - record.upstream)
-        if self._note is not None:
-            self._note(
+        if note is not None:
+            note(
                 Entry(
                     started,
                     seconds,
@@ -111,9 +113,10 @@ class Route:
         self._graph = graph
 
     def __call__(self, request: Request, /) -> Awaitable[Response]:
+        inner = self.inner
         if request.record is not None:
             request.record.graph = self._graph
-        return self.inner(request)
+        return inner(request)
 
 
 class Upstream:
@@ -124,25 +127,27 @@ class Upstream:
         self._clock = clock
 
     async def __call__(self, request: Request, /) -> Response:
-        record = request.record
+        inner, clock, record = self.inner, self._clock, request.record
         if record is None:
-            return await self.inner(request)
+            return await inner(request)
         record.attempts += 1
         if not record.calling:
-            record.since = self._clock()
+            record.since = clock()
         record.calling += 1
         try:
-            response = await self.inner(request)
+            response = await inner(request)
         except BaseException as error:
             self._ended(record, error)
             raise
-        if response.stream is None:
-            self._ended(record)
-        else:
+        if response.stream is not None:
             response.stream.when_ended(partial(self._ended, record))
+            return response
+        record.calling = calling = record.calling - 1
+        if not calling:
+            record.upstream += clock() - record.since
         return response
 
-    def _ended(self, record: Record, error: BaseException | None = None) -> None:
+    def _ended(self, record: Record, error: BaseException | None) -> None:
         if isinstance(error, GatewayError):
             record.failure = error.code
             record.reset = isinstance(error, UpstreamReset) and error.abrupt

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from math import floor
 from time import gmtime, strftime
 from typing import Final
 
@@ -177,20 +178,14 @@ def _quoted(text: str) -> str:
 
 # JSON, which a busy gateway writes: what many lines have in common is put into words once.
 
-_PLACES: Final = {
-    "ts": msgspec.Raw(b'"%s.%s%sZ"'),
-    "path": msgspec.Raw(b"%s"),
-    "bytes_in": msgspec.Raw(b"%d"),
-    "bytes_out": msgspec.Raw(b"%d"),
-    "duration_ms": msgspec.Raw(b"%d.%s"),
-    "upstream_ms": msgspec.Raw(b"%d.%s"),
-    "queue_ms": msgspec.Raw(b"%d.%s"),
-    "attempts": msgspec.Raw(b"%d"),
-    "request_id": msgspec.Raw(b'"%s"'),
-    "trace_id": msgspec.Raw(b'"%s"'),
-    "client": msgspec.Raw(b"%s"),
-}
-"""The fields that differ from line to line, as places to fill in."""
+_DIFFERENT: Final = (
+    *("ts", "path", "bytes_in", "bytes_out", "duration_ms", "upstream_ms", "queue_ms", "attempts"),
+    *("request_id", "trace_id", "client"),
+)
+"""The fields that differ from line to line, in their order."""
+
+_PLACE: Final = b"\0"
+"""Stands for one of them. No JSON has that byte in it."""
 
 _DIGITS: Final = [f"{number:03}" for number in range(1000)]
 _DECIMALS: Final = [digits.rstrip("0") or "0" for digits in _DIGITS]
@@ -220,53 +215,50 @@ class Json:
     """Writes each entry as a JSON object: a ``Line``."""
 
     def __init__(self) -> None:
-        self._patterns: dict[tuple[object, ...], str] = {}
+        self._patterns: dict[tuple[object, ...], list[str]] = {}
         self._paths = Quoted(_path)
         self._clients = Quoted(_text)
         self._second = 0
         self._date = ""
 
     def __call__(self, entries: Sequence[Entry], epoch: float) -> bytes:
-        return "".join([self._line(entry, epoch) for entry in entries]).encode()
+        patterns, paths, clients = self._patterns, self._paths, self._clients
+        written = []
+        for entry in entries:  # and no call for each, which would be a tenth of it
+            record = entry.record
+            failed = record.failure, record.reset, record.flags
+            kind = entry.method, record.graph, entry.status, entry.minor, failed, b", ".join(entry.route)
+            a, b, c, d, e, f, g, h, i, j, k, z = patterns.get(kind) or self._learn(kind, entry, epoch)
+            fraction = epoch + entry.started - self._second
+            if not 0.0 <= fraction < 1.0:
+                fraction = self._turn(epoch + entry.started)
+            micros, took, upstream = floor(fraction * 1e6), floor(entry.seconds * 1e6), floor(record.upstream * 1e6)
+            queued = _milliseconds(record.queued) if record.queued else "0.0"
+            trace_id = entry.trace_id.decode() if entry.headers or record.trace_id else ""
+            written.append(
+                f'{a}"{self._date}{_DIGITS[micros // 1000]}{_DIGITS[micros % 1000]}Z"{b}{paths[entry.target]}'
+                f"{c}{entry.received}{d}{entry.sent if entry.method != b'HEAD' else 0}"
+                f"{e}{took // 1000}.{_DECIMALS[took % 1000]}{f}{upstream // 1000}.{_DECIMALS[upstream % 1000]}"
+                f'{g}{queued}{h}{record.attempts}{i}"{entry.id.decode()}"{j}"{trace_id}"{k}{clients[entry.peer]}{z}'
+            )
+        return "".join(written).encode()
 
-    def _line(self, entry: Entry, epoch: float) -> str:
-        record = entry.record
-        kind = (
-            *(entry.method, record.graph, entry.status, record.failure, record.reset, record.flags, entry.minor),
-            *entry.route,
-        )
-        pattern = self._patterns.get(kind) or self._learn(kind, entry, epoch)
-        arrived = epoch + entry.started
-        second = int(arrived)
-        if second != self._second:
-            self._second, self._date = second, strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
-        fraction = int((arrived - second) * 1e6)
-        took, upstream, queued = int(entry.seconds * 1e6), int(record.upstream * 1e6), int(record.queued * 1e6)
-        trace_id = record.trace_id or (entry.headers and entry.trace_id) or b""
-        return pattern % (
-            self._date,
-            _DIGITS[fraction // 1000],
-            _DIGITS[fraction % 1000],
-            self._paths[entry.target],
-            entry.received,
-            _sent(entry),
-            took // 1000,
-            _DECIMALS[took % 1000],
-            upstream // 1000,
-            _DECIMALS[upstream % 1000],
-            queued // 1000,
-            _DECIMALS[queued % 1000],
-            record.attempts,
-            entry.id.decode(),
-            trace_id.decode(),
-            self._clients[entry.peer],
-        )
+    def _turn(self, arrived: float) -> float:
+        """Begin another second, that of ``arrived``, and tell how much of it was over then."""
+        self._second = int(arrived)
+        self._date = strftime("%Y-%m-%dT%H:%M:%S.", gmtime(arrived))
+        return arrived - self._second
 
-    def _learn(self, kind: tuple[object, ...], entry: Entry, epoch: float) -> str:
-        """The pattern of all lines that differ from that of ``entry`` in nothing but ``_PLACES``."""
+    def _learn(self, kind: tuple[object, ...], entry: Entry, epoch: float) -> list[str]:
+        """What stands before, between and after the fields that differ, in all lines of this kind."""
         if len(self._patterns) >= _REMEMBERED:
             self._patterns.clear()
-        fields = msgspec.structs.asdict(line(entry, epoch))
-        fixed = {name: said.replace("%", "%%") if isinstance(said, str) else said for name, said in fields.items()}
-        pattern = self._patterns[kind] = msgspec.json.encode(fixed | _PLACES).decode() + "\n"
-        return pattern
+        fields = msgspec.structs.asdict(line(entry, epoch)) | dict.fromkeys(_DIFFERENT, msgspec.Raw(_PLACE))
+        pattern = msgspec.json.encode(fields) + b"\n"
+        parts = self._patterns[kind] = pattern.decode().split(_PLACE.decode())
+        return parts
+
+
+def _milliseconds(seconds: float) -> str:
+    micros = floor(seconds * 1e6)
+    return f"{micros // 1000}.{_DECIMALS[micros % 1000]}"

@@ -24,7 +24,6 @@ import uvloop
 
 from bench.layers import ENSEMBLE, LOGGED, SEQUENCE, SPLITTER, WholePath, sampling
 
-
 RECORD = Path(__file__).with_name("guard.json")
 COMMAND = "python -m tests.bench.test_guard"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"

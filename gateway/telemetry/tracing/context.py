@@ -143,9 +143,7 @@ class Propagation:
                 return parent
         return None
 
-    def lines(
-        self, trace_id: bytes, span_id: bytes, sampled: bool, random: bool = False, debug: bool = False
-    ) -> bytes:
+    def lines(self, trace_id: bytes, span_id: bytes, sampled: bool, random: bool = False, debug: bool = False) -> bytes:
         """The header lines that tell a backend its parent."""
         return self._templates[sampled | random << 1 | debug << 2] % ((trace_id, span_id) * len(self._names))
 

@@ -31,7 +31,6 @@ class Tracer:
     def __init__(self, sampler: Sampler, propagation: Propagation, sink: Sink) -> None:
         self._sampler = sampler
         self._propagation = propagation
-        self._concerns = propagation.concerns
         told = propagation.lines(b"?" * 32, b"?" * 16, False)
         drawn = roots(told or b"?" * 48, sampler.bound)
         self._roots = drawn if told else (line and b"" for line in drawn)
@@ -45,7 +44,7 @@ class Tracer:
         Either way ``request.stamp`` tells backends, so that they decide as the gateway has.
         """
         # A head that is known has nothing about traces in it (http/heads.py).
-        if request.encoded is None and self._concerns(request.headers):
+        if request.encoded is None and self._propagation.concerns(request.headers):
             return self._join(request)
         lines = next(self._roots)
         if lines is None:
