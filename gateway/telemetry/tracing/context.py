@@ -20,6 +20,8 @@ from gateway.message import Headers
 log = logging.getLogger("gateway")
 
 _TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL).fullmatch
+_DECLINED = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f][02468ace]").fullmatch
+"""A ``traceparent`` that is valid and not sampled."""
 _MEMBER = re.compile(
     rb"(?:[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})"
     rb"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
@@ -122,11 +124,18 @@ class Propagation:
     def __init__(self, names: Iterable[str] = ("tracecontext",)) -> None:
         self._names = [name for name in names if name in FIELDS]
         self._fields = frozenset(field for name in self._names for field in FIELDS[name])
+        self._standard = self._names[:1] == ["tracecontext"]
         self._templates = [_template(self._names, flags) for flags in range(8)]
 
     def concerns(self, headers: Headers) -> bool:
         """Whether any of the fields is about traces."""
         return not self._fields.isdisjoint(map(_NAME, headers))
+
+    def declined(self, headers: Headers) -> bool:
+        """Whether the caller says that the request is not traced, as most do; False: it takes a closer look to tell."""
+        fields = dict(headers)
+        told = fields.get(b"traceparent", b"") if len(fields) == len(headers) else b""  # else one may be there twice
+        return self._standard and _DECLINED(told) is not None
 
     def found(self, headers: Headers) -> Headers:
         """The fields that are about traces."""

@@ -58,13 +58,15 @@ class Tracer:
 
     def _join(self, request: Request) -> Span | None:
         """The caller may have begun the trace, and decided."""
+        if self._sampler.by_parent and self._propagation.declined(request.headers):
+            return None  # what the caller said goes on as it is
         found = self._propagation.found(request.headers)
         parent = self._propagation.parent(found)
         trace_id = parent.trace_id if parent else self._digits(32)
         sampled = self._sampler(parent, trace_id)
         agreed = parent is not None and not (sampled or parent.sampled)
         if agreed and header(found, b"traceparent"):
-            return None  # what the caller said goes on as it is
+            return None
         state = join_tracestate(value for name, value in found if name == b"tracestate") if parent else b""
         headers = self._propagation.without(request.headers)
         request.headers = [*headers, (b"tracestate", state)] if state else headers

@@ -195,3 +195,27 @@ def test_b3_that_is_told_is_understood(name: str, trace_id: bytes, span_id: byte
 def test_b3_in_several_headers_as_it_is_told(sampled: bool, debug: bool, decision: bytes) -> None:
     told = b"x-b3-traceid: %b\r\nx-b3-spanid: %b\r\n%b\r\n" % (TRACE, SPAN, decision)
     assert Propagation(["b3multi"]).lines(TRACE, SPAN, sampled, debug=debug) == told
+
+
+@given(
+    trace_id=st.just(b"0" * 32) | digits(32),
+    span_id=st.just(b"0" * 16) | digits(16),
+    flags=st.integers(0, 255),
+    version=st.sampled_from((b"00", b"01", b"ff")),
+    more=st.sampled_from((b"", b"-", b"\n")),
+)
+def test_who_declines_has_a_parent_that_is_not_sampled(
+    trace_id: bytes, span_id: bytes, flags: int, version: bytes, more: bytes
+) -> None:
+    standard = Propagation()
+    headers = [(b"accept", b"*/*"), (b"traceparent", b"%b-%b-%b-%02x%b" % (version, trace_id, span_id, flags, more))]
+    parent = standard.parent(headers)
+    assert standard.declined(headers) == (version == b"00" and parent is not None and not parent.sampled)
+
+
+def test_only_the_first_way_and_a_single_header_decline() -> None:
+    no = (b"traceparent", GOOD[:-1] + b"0")
+    assert Propagation(["tracecontext", "b3"]).declined([no])
+    assert not Propagation(["b3", "tracecontext"]).declined([no])
+    assert not Propagation().declined([no, no])
+    assert not Propagation().declined([(b"tracestate", b"a=1")])
