@@ -178,17 +178,20 @@ def _quoted(text: str) -> str:
 
 # JSON, which a busy gateway writes: what many lines have in common is put into words once.
 
-_DIFFERENT: Final = (
-    *("ts", "path", "bytes_in", "bytes_out", "duration_ms", "upstream_ms", "queue_ms", "attempts"),
-    *("request_id", "trace_id", "client"),
-)
-"""The fields that differ from line to line, in their order."""
-
 _PLACE: Final = b"\0"
-"""Stands for one of them. No JSON has that byte in it."""
+"""Stands for what differs from line to line. No JSON has that byte in it."""
+
+_BARE, _QUOTED = msgspec.Raw(_PLACE), msgspec.Raw(b'"%b"' % _PLACE)
+_PLACES: Final = {
+    "ts": msgspec.Raw(b'"%bZ"' % _PLACE),
+    **dict.fromkeys(("path", "bytes_in", "bytes_out", "duration_ms", "upstream_ms", "queue_ms", "attempts"), _BARE),
+    **dict.fromkeys(("request_id", "trace_id"), _QUOTED),
+    "client": _BARE,
+}
+"""The fields that differ, in their order."""
 
 _DIGITS: Final = [f"{number:03}" for number in range(1000)]
-_DECIMALS: Final = [digits.rstrip("0") or "0" for digits in _DIGITS]
+_DECIMALS: Final = ["." + (digits.rstrip("0") or "0") for digits in _DIGITS]
 """Thousandths, as short as JSON has them."""
 
 _REMEMBERED = 1024
@@ -226,8 +229,10 @@ class Json:
         written = []
         for entry in entries:  # and no call for each, which would be a tenth of it
             record = entry.record
-            failed = record.failure, record.reset, record.flags
-            kind = entry.method, record.graph, entry.status, entry.minor, failed, b", ".join(entry.route)
+            kind: tuple[object, ...]
+            kind = entry.method, record.graph, entry.status, entry.minor, b", ".join(entry.route)
+            if record.failure or record.flags:
+                kind += record.failure, record.reset, record.flags
             a, b, c, d, e, f, g, h, i, j, k, z = patterns.get(kind) or self._learn(kind, entry, epoch)
             fraction = epoch + entry.started - self._second
             if not 0.0 <= fraction < 1.0:
@@ -236,10 +241,10 @@ class Json:
             queued = _milliseconds(record.queued) if record.queued else "0.0"
             trace_id = entry.trace_id.decode() if entry.headers or record.trace_id else ""
             written.append(
-                f'{a}"{self._date}{_DIGITS[micros // 1000]}{_DIGITS[micros % 1000]}Z"{b}{paths[entry.target]}'
+                f"{a}{self._date}{_DIGITS[micros // 1000]}{_DIGITS[micros % 1000]}{b}{paths[entry.target]}"
                 f"{c}{entry.received}{d}{entry.sent if entry.method != b'HEAD' else 0}"
-                f"{e}{took // 1000}.{_DECIMALS[took % 1000]}{f}{upstream // 1000}.{_DECIMALS[upstream % 1000]}"
-                f'{g}{queued}{h}{record.attempts}{i}"{entry.id.decode()}"{j}"{trace_id}"{k}{clients[entry.peer]}{z}'
+                f"{e}{took // 1000}{_DECIMALS[took % 1000]}{f}{upstream // 1000}{_DECIMALS[upstream % 1000]}"
+                f"{g}{queued}{h}{record.attempts}{i}{entry.id.decode()}{j}{trace_id}{k}{clients[entry.peer]}{z}"
             )
         return "".join(written).encode()
 
@@ -253,7 +258,7 @@ class Json:
         """What stands before, between and after the fields that differ, in all lines of this kind."""
         if len(self._patterns) >= _REMEMBERED:
             self._patterns.clear()
-        fields = msgspec.structs.asdict(line(entry, epoch)) | dict.fromkeys(_DIFFERENT, msgspec.Raw(_PLACE))
+        fields = msgspec.structs.asdict(line(entry, epoch)) | _PLACES
         pattern = msgspec.json.encode(fields) + b"\n"
         parts = self._patterns[kind] = pattern.decode().split(_PLACE.decode())
         return parts
@@ -261,4 +266,4 @@ class Json:
 
 def _milliseconds(seconds: float) -> str:
     micros = floor(seconds * 1e6)
-    return f"{micros // 1000}.{_DECIMALS[micros % 1000]}"
+    return f"{micros // 1000}{_DECIMALS[micros % 1000]}"
