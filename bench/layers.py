@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import gc
 import json
+import os
 import platform
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -99,6 +100,8 @@ def graph(router_type: schema.RouterType, *steps: schema.Step) -> schema.Graph:
     return schema.Graph(nodes={"root": schema.Node(router_type=router_type, steps=steps)})
 
 
+NOTHING_MORE = schema.Telemetry()
+LOGGED = schema.Telemetry(access_log=schema.AccessLog(path=os.devnull))
 SPLITTER = graph("Splitter", schema.Step(backend="b0", weight=90), schema.Step(backend="b1", weight=10))
 SWITCH = graph("Switch", schema.Step(backend="b0", condition="instances[0][0] > `5`"), schema.Step(backend="b1"))
 SEQUENCE = graph("Sequence", *(schema.Step(backend=f"b{n}", data="$response" if n else "$request") for n in range(3)))
@@ -148,12 +151,18 @@ class Client(Silence):
 
 
 def assemble(
-    of: schema.Graph, registry: Registry, connections: int, *, at_once: bool, tracer: Tracer | None = None
+    of: schema.Graph,
+    registry: Registry,
+    leases: Leases,
+    connections: int,
+    *,
+    at_once: bool,
+    telemetry: schema.Telemetry = NOTHING_MORE,
 ) -> App:
     """The App of one graph, with so many idle connections to each of its three backends."""
     backends = {f"b{n}": schema.Backend(url=f"http://127.0.0.1:{n + 1}") for n in range(3)}
-    leases = Leases(tracer)
-    app = compile_app(schema.Config(backends=backends, graphs={"iris": of}), leases, registry)
+    config = schema.Config(backends=backends, graphs={"iris": of}, telemetry=telemetry)
+    app = compile_app(config, leases, registry)
     for pool in leases.sweeper.pools:
         for _ in range(connections):
             Backend(pool, at_once)
@@ -169,10 +178,12 @@ class WholePath:
         clients: int = CLIENTS,
         requests: Iterator[bytes] | None = None,
         tracer: Tracer | None = None,
+        telemetry: schema.Telemetry = NOTHING_MORE,
     ) -> None:
         registry = Registry.private()
         server = Server(schema.Server(), registry)
-        server.app = assemble(of, registry, clients, at_once=False, tracer=tracer)
+        self.leases = Leases(tracer)
+        server.app = assemble(of, registry, self.leases, clients, at_once=False, telemetry=telemetry)
         self.clients = [Client(server, self._answered) for _ in range(clients)]
         self._requests = requests or repeat(REQUEST)
         self._round: asyncio.Future[None] = server.loop.create_future()
@@ -304,7 +315,7 @@ def answering() -> Act:
 
 
 def app_stack() -> Act:
-    app = assemble(SPLITTER, Registry.private(), 1, at_once=True)
+    app = assemble(SPLITTER, Registry.private(), Leases(), 1, at_once=True)
     return lambda: drive(app(fresh()))
 
 
@@ -324,11 +335,15 @@ def layer(name: str, make: Callable[[], Layer]) -> Row:
 
 
 def path(
-    name: str, of: schema.Graph, requests: Iterator[bytes] | None = None, tracer: Callable[[], Tracer] | None = None
+    name: str,
+    of: schema.Graph,
+    requests: Iterator[bytes] | None = None,
+    tracer: Callable[[], Tracer] | None = None,
+    telemetry: schema.Telemetry = NOTHING_MORE,
 ) -> Row:
     return Row(
         f"whole path, {name}",
-        lambda: WholePath(of, CLIENTS, requests, tracer() if tracer else None).round,
+        lambda: WholePath(of, CLIENTS, requests, tracer() if tracer else None, telemetry).round,
         requests=CLIENTS,
     )
 
@@ -379,6 +394,7 @@ ROWS = (
     Row("App, Splitter: from Recover to Pool", app_stack),
     path("Splitter", SPLITTER),
     path("Splitter, new heads", SPLITTER, cycle(NEW_REQUESTS)),
+    path("Splitter, access log", SPLITTER, telemetry=LOGGED),
     path("Splitter, 1 % traced", SPLITTER, tracer=partial(sampling, 0.01)),
     path("Splitter, traced", SPLITTER, tracer=partial(sampling, 1.0)),
     path("Switch, jmespath", SWITCH),

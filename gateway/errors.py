@@ -131,6 +131,14 @@ class ClientClosed(GatewayError):
     title = "Client closed request"
 
 
+class ConnectionCut(GatewayError):
+    """A drain ran out of time and cut a client off that still waited; seen in logs and metrics only."""
+
+    status = 503
+    code = "connection_cut"
+    title = "Connection cut"
+
+
 class NotImplementedByGateway(GatewayError):
     """A method or a transfer coding that the gateway does not know (RFC 9112 section 6.1)."""
 
@@ -153,6 +161,8 @@ class UpstreamReset(GatewayError):
     status = 502
     code = "upstream_reset"
     title = "Upstream connection lost"
+    abrupt: bool = False
+    """It was reset, and not closed in good order."""
 
 
 class UpstreamUnusable(GatewayError):

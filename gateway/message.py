@@ -60,6 +60,8 @@ class Record(msgspec.Struct, gc=False):
     """32 hexadecimal digits, where the gateway traces the request itself."""
     flags: tuple[str, ...] = ()
     """What no error tells, in Envoy's letters: URX, DI, FI."""
+    reset: bool = False
+    """The last call to fail failed because its connection was reset, and not just closed."""
 
 
 class Request(msgspec.Struct, gc=False):

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from gateway.config import schema
 from gateway.config.backend import HealthCheck, Hedge, Retry
+from gateway.telemetry.tracing.context import Propagation
 from gateway.telemetry.tracing.span import Span
 from tests.support.loopback import Call, Fields, closed_port, serving, stub
 from tests.support.spans import Spans
@@ -157,3 +158,16 @@ async def test_the_endpoints_of_a_checked_backend_are_traced_but_not_its_checks(
             while not any(call.target == "/up" for call in model.calls):
                 await model.arrived.acquire()
     assert [str(span.attributes["url.full"]).rpartition("/")[2] for span in of(spans, "a")] == ["a:predict"]
+
+
+@pytest.mark.parametrize("sampled", ["0", "1"])
+async def test_b3_in_several_headers_in_and_out(sampled: str) -> None:
+    spans = Spans()
+    sent: Fields = [("X-B3-TraceId", TRACE), ("X-B3-SpanId", SPAN), ("X-B3-Sampled", sampled)]
+    async with stub() as model:
+        graph = config("Sequence", {"a": schema.Backend(url=model.url)})
+        async with serving(graph, spans.tracer(propagation=Propagation(["b3multi"]))) as gateway:
+            await gateway.post("/v1/models/m:predict", b"{}", *sent)
+    span_id = of(spans, "a")[0].id.decode() if sampled == "1" else SPAN
+    told = {name: value for name, value in model.calls[0].headers if name.startswith("x-b3-")}
+    assert told == {"x-b3-traceid": TRACE, "x-b3-spanid": span_id, "x-b3-sampled": sampled}

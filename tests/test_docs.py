@@ -59,7 +59,7 @@ def test_the_page_of_errors_has_every_one_that_clients_see() -> None:
     table = (ROOT / "docs/backends.md").read_text().partition("## What clients see")[2]
     shown = dict(re.findall(r"^\| `(\w+)` \| (\d+|as configured) \|", table, re.MULTILINE))
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and kind is not errors.GatewayError]
-    unseen = (errors.ClientClosed, errors.Abandoned)
+    unseen = (errors.ClientClosed, errors.ConnectionCut, errors.Abandoned)
     assert shown == {
         kind.code: "as configured" if kind is errors.FaultInjected else str(kind.status)
         for kind in kinds

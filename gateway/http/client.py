@@ -140,10 +140,12 @@ class ClientConnection(asyncio.Protocol):
             if not waiter.done():
                 self._pool.resend(request, waiter)
         else:
-            self._fail(self._reset())
+            self._fail(self._reset(error))
 
-    def _reset(self) -> UpstreamReset:
-        return UpstreamReset(f"{self._pool.origin} closed the connection before its answer was complete")
+    def _reset(self, cause: Exception | None = None) -> UpstreamReset:
+        error = UpstreamReset(f"{self._pool.origin} closed the connection before its answer was complete")
+        error.abrupt = isinstance(cause, ConnectionError)
+        return error
 
     # The source of a stream.
 

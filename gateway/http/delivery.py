@@ -11,7 +11,7 @@ import os
 import socket
 from typing import Protocol
 
-from gateway.errors import ClientClosed, GatewayError
+from gateway.errors import ClientClosed, ConnectionCut, GatewayError
 from gateway.stream import Stream
 
 CHUNKED = b"transfer-encoding: chunked\r\n"
@@ -57,9 +57,10 @@ class Delivery:
         """The client does not read: let nothing come for now."""
         self._stream.pause()
 
-    def leave(self) -> None:
-        """The client has gone."""
-        self._stream.cancel(ClientClosed("the client left before the end of its answer"))
+    def leave(self, *, cut: bool) -> None:
+        """The client has gone; ``cut``: because the gateway closed the connection."""
+        whose = "the gateway closed the connection" if cut else "the client left"
+        self._stream.cancel((ConnectionCut if cut else ClientClosed)(f"{whose} before the end of its answer"))
 
     # The stream calls these.
 

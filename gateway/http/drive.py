@@ -20,12 +20,13 @@ Ended = Callable[[Response | None, BaseException | None], None]
 class Drive:
     """Runs one call after the other; ``ended`` is called once for each, and never before ``begin`` has returned."""
 
-    __slots__ = ("_call_soon", "_cancelled", "_ended", "_send", "_waits_for")
+    __slots__ = ("_call_soon", "_cancelled", "_ended", "_send", "_waits_for", "_why")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ended: Ended) -> None:
         self._call_soon = loop.call_soon
         self._ended = ended
         self._cancelled = False
+        self._why: str | None = None
         self._waits_for: asyncio.Future[Any] | None = None
 
     def begin(self, call: Awaitable[Response]) -> None:
@@ -36,11 +37,15 @@ class Drive:
         self._send = call.send if isinstance(call, CoroutineType) else call.__await__().send
         self._call_soon(self._on, None)
 
-    def cancel(self) -> None:
-        """Cancel what the call waits for, now or next: a CancelledError rises through it. There is no way back."""
+    def cancel(self, why: str | None = None) -> None:
+        """Cancel what the call waits for, now or next: a CancelledError rises through it, and says ``why``.
+
+        There is no way back.
+        """
         self._cancelled = True
+        self._why = why
         if self._waits_for is not None:
-            self._waits_for.cancel()
+            self._waits_for.cancel(why)
 
     def _on(self, _: object) -> None:
         try:
@@ -60,4 +65,4 @@ class Drive:
             self._waits_for = future
             future.add_done_callback(self._on)
             if self._cancelled:
-                future.cancel()
+                future.cancel(self._why)

@@ -26,7 +26,18 @@ IDLE, HEAD, BODY, ANSWERING = range(4)
 class Flow(asyncio.Protocol):
     """The half of a client connection that knows the transport, but not what is sent over it."""
 
-    __slots__ = ("_clogged", "_eof", "_finished", "_peer", "_reading", "_server", "_transport", "_unsent", "deadline")
+    __slots__ = (
+        "_clogged",
+        "_cut",
+        "_eof",
+        "_finished",
+        "_peer",
+        "_reading",
+        "_server",
+        "_transport",
+        "_unsent",
+        "deadline",
+    )
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -34,6 +45,7 @@ class Flow(asyncio.Protocol):
         self._peer = b""
         self._reading = True
         self._clogged = False
+        self._cut = False
         self._unsent = 0
         self._eof = False
         self._finished = False
@@ -91,4 +103,5 @@ class Flow(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once, whatever is in progress."""
         if self._transport is not None:
+            self._cut = True
             self._transport.abort()

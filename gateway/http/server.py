@@ -12,7 +12,7 @@ import logging
 from math import inf
 from typing import TYPE_CHECKING
 
-from gateway.errors import Abandoned, ClientClosed, GatewayError, RequestTimeout
+from gateway.errors import Abandoned, ClientClosed, ConnectionCut, GatewayError, RequestTimeout
 from gateway.message import Response
 from gateway.problem import problem
 from gateway.stream import Stream
@@ -112,9 +112,9 @@ class ServerConnection(Flow):
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
         self._server.closed(self)
-        self._call.cancel()
+        self._call.cancel(ConnectionCut.code if self._cut else None)
         if self._delivery is not None:
-            self._delivery.leave()
+            self._delivery.leave(cut=self._cut)
             self._delivery = None
         # Nothing may be left that needs the garbage collector: it looks seldom, and connections can come and go fast.
         del self._call

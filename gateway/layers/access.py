@@ -6,50 +6,46 @@ The rule: whatever can wait until the answer has gone out, does: what is noted h
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from time import perf_counter
 
-from gateway.errors import ClientClosed, GatewayError, InternalError
+from gateway.errors import ClientClosed, ConnectionCut, GatewayError, InternalError, UpstreamReset
 from gateway.message import Headers, Record, Request, Response
 from gateway.service import Layer, Service
 from gateway.stream import Stream
-from gateway.telemetry.access import Entry
+from gateway.telemetry.lines import Entry
 from gateway.telemetry.metrics import Histogram, Registry
 
 Clock = Callable[[], float]
 Note = Callable[[Entry], None]
 """Takes what is known of a request that has ended."""
 
+_NOTHING: Headers = []
+
 
 class Access:
     """Outermost of all: gives each request its record, and notes it at the end.
 
-    ``overhead``: by graph, the time that requests took and no backend was being called. ``wall``: Unix time.
+    ``overhead``: by graph, the time that requests took and no backend was being called.
     """
 
     def __init__(
-        self,
-        inner: Service,
-        note: Note | None,
-        overhead: Mapping[str, Histogram],
-        clock: Clock = perf_counter,
-        wall: Clock = time.time,
+        self, inner: Service, note: Note | None, overhead: Mapping[str, Histogram], clock: Clock = perf_counter
     ) -> None:
         self.inner = inner
         self._note = note
         self._overhead = overhead
         self._clock = clock
-        self._wall = wall
 
     async def __call__(self, request: Request, /) -> Response:
+        inner, clock = self.inner, self._clock  # it is dear in Python 3.11 to call what an attribute holds
         record = request.record = Record()
-        # As the client sent them: layers replace both.
-        target, headers = request.target, request.headers
-        started = self._clock()
+        # As the client sent them: layers replace both. A head that is known has no traceparent (http/heads.py).
+        target, headers = request.target, request.headers if request.encoded is None else _NOTHING
+        started = clock()
         try:
-            response = await self.inner(request)
+            response = await inner(request)
         except BaseException as error:
             status, record.failure = _failure(error)
             self._end(request, record, target, headers, started, status, 0)
@@ -64,14 +60,15 @@ class Access:
     def _end(
         self, request: Request, record: Record, target: bytes, headers: Headers, started: float, status: int, sent: int
     ) -> None:
-        seconds = self._clock() - started
+        clock, note = self._clock, self._note
+        seconds = clock() - started
         overhead = self._overhead.get(record.graph)
         if overhead is not None:
             overhead.observe(seconds - record.upstream)
-        if self._note is not None:
-            self._note(
+        if note is not None:
+            note(
                 Entry(
-                    self._wall(),
+                    started,
                     seconds,
                     request.method,
                     target,
@@ -101,6 +98,8 @@ def _failure(error: BaseException) -> tuple[int, str]:
     """Status and code of a request that was never answered."""
     if isinstance(error, GatewayError):
         return error.status, error.code
+    if isinstance(error, asyncio.CancelledError) and error.args == (ConnectionCut.code,):
+        return ConnectionCut.status, ConnectionCut.code
     kind = ClientClosed if isinstance(error, asyncio.CancelledError | GeneratorExit) else InternalError
     return kind.status, kind.code
 
@@ -113,9 +112,10 @@ class Route:
         self._graph = graph
 
     def __call__(self, request: Request, /) -> Awaitable[Response]:
+        inner = self.inner
         if request.record is not None:
             request.record.graph = self._graph
-        return self.inner(request)
+        return inner(request)
 
 
 class Upstream:
@@ -126,27 +126,30 @@ class Upstream:
         self._clock = clock
 
     async def __call__(self, request: Request, /) -> Response:
-        record = request.record
+        inner, clock, record = self.inner, self._clock, request.record
         if record is None:
-            return await self.inner(request)
+            return await inner(request)
         record.attempts += 1
         if not record.calling:
-            record.since = self._clock()
+            record.since = clock()
         record.calling += 1
         try:
-            response = await self.inner(request)
+            response = await inner(request)
         except BaseException as error:
             self._ended(record, error)
             raise
-        if response.stream is None:
-            self._ended(record)
-        else:
+        if response.stream is not None:
             response.stream.when_ended(partial(self._ended, record))
+            return response
+        record.calling = calling = record.calling - 1
+        if not calling:
+            record.upstream += clock() - record.since
         return response
 
-    def _ended(self, record: Record, error: BaseException | None = None) -> None:
+    def _ended(self, record: Record, error: BaseException | None) -> None:
         if isinstance(error, GatewayError):
             record.failure = error.code
+            record.reset = isinstance(error, UpstreamReset) and error.abrupt
         record.calling -= 1
         if not record.calling:
             record.upstream += self._clock() - record.since

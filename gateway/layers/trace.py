@@ -28,7 +28,7 @@ _METHODS = frozenset(
     (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"CONNECT", b"TRACE", b"QUERY")
 )
 _ID_LINE = rb"x-request-id: [^\r]*\r\n"
-_TRACE_LINES = rb"(?:traceparent|b3): [^\r]*\r\n"
+_TRACE_LINES = rb"(?:traceparent|b3|x-b3-[a-z]+): [^\r]*\r\n"
 _SERVER_ERROR, _ANY_ERROR = 500, 400
 
 
@@ -43,8 +43,9 @@ class Trace:
         self._route = route
 
     def __call__(self, request: Request) -> Awaitable[Response]:
-        span = self._begin(request)
-        return self.inner(request) if span is None else self._traced(request, span)
+        inner, begin = self.inner, self._begin  # it is dear in Python 3.11 to call what an attribute holds
+        span = begin(request)
+        return inner(request) if span is None else self._traced(request, span)
 
     async def _traced(self, request: Request, span: Span) -> Response:
         self._describe(request, span)
@@ -88,8 +89,8 @@ class TraceNode:
         self._mark = f"{node}=".encode()
 
     def __call__(self, request: Request) -> Awaitable[Response]:
-        above = request.trace
-        return self.inner(request) if above is None else self._traced(request, above)
+        inner, above = self.inner, request.trace
+        return inner(request) if above is None else self._traced(request, above)
 
     async def _traced(self, request: Request, above: Span) -> Response:
         ours: Attributes = {"gateway.graph": self._graph, "gateway.node": self._node, "gateway.type": self._kind}
@@ -138,8 +139,8 @@ class TraceAttempt:
             self._ours["network.peer.address"] = address
 
     def __call__(self, request: Request) -> Awaitable[Response]:
-        above = request.trace
-        return self.inner(request) if above is None else self._traced(request, above)
+        inner, above = self.inner, request.trace
+        return inner(request) if above is None else self._traced(request, above)
 
     async def _traced(self, request: Request, above: Span) -> Response:
         target = request.target.decode("latin-1")

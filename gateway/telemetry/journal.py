@@ -10,7 +10,7 @@ import os
 import select
 import stat
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from queue import SimpleQueue
 from typing import Final
@@ -47,12 +47,12 @@ class Journal:
     def __repr__(self) -> str:
         return f"<Journal {self._path} waiting={self._work.qsize()}{' broken' if self._broken else ''}>"
 
-    def write(self, lines: Sequence[bytes]) -> None:
-        """Append ``lines``, each with its line end, as soon as may be."""
+    def write(self, text: bytes) -> None:
+        """Append ``text``, which is whole lines, as soon as may be."""
         if self._work.qsize() >= MOST:
-            self._full.add(len(lines))
+            self._full.add(text.count(b"\n"))
         else:
-            self._work.put(partial(self._append, lines))
+            self._work.put(partial(self._append, text))
 
     def reopen(self) -> None:
         """Go on in a new file of the same name, after what was written until now: the old one has been moved away."""
@@ -77,9 +77,9 @@ class Journal:
         if self._path not in _STREAMS:
             os.close(self._file)
 
-    def _append(self, lines: Sequence[bytes]) -> None:
+    def _append(self, text: bytes) -> None:
         largest = select.PIPE_BUF if stat.S_ISFIFO(os.fstat(self._file).st_mode) else LARGEST
-        for piece in pieces(lines, largest):
+        for piece in pieces(text, largest):
             try:
                 self._write(piece)
                 self._broken = False
@@ -110,16 +110,15 @@ class Journal:
             log.error("cannot write to %s: %s", self._path, error.strerror)
 
 
-def pieces(lines: Sequence[bytes], largest: int) -> Iterator[bytes]:
-    """``lines`` joined, in pieces of at most ``largest`` bytes; a line that is longer is a piece of its own."""
-    start = size = 0
-    for at, line in enumerate(lines):
-        if size and size + len(line) > largest:
-            yield b"".join(lines[start:at])
-            start, size = at, 0
-        size += len(line)
-    if size:
-        yield b"".join(lines[start:])
+def pieces(text: bytes, largest: int) -> Iterator[bytes]:
+    """``text`` in pieces of whole lines and at most ``largest`` bytes; a line that is longer is a piece of its own."""
+    start = 0
+    while len(text) - start > largest:
+        end = text.rfind(b"\n", start, start + largest) + 1 or text.index(b"\n", start) + 1
+        yield text[start:end]
+        start = end
+    if start < len(text):
+        yield text[start:]
 
 
 def _open(path: str) -> int:

@@ -13,6 +13,8 @@ import asyncio
 import json
 import sys
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,13 +22,18 @@ from typing import Any
 import pytest
 import uvloop
 
-from bench.layers import ENSEMBLE, SEQUENCE, SPLITTER, WholePath
-from gateway.config import schema
+from bench.layers import ENSEMBLE, LOGGED, SEQUENCE, SPLITTER, WholePath, sampling
 
 RECORD = Path(__file__).with_name("guard.json")
 COMMAND = "python -m tests.bench.test_guard"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-GRAPHS = {"Splitter": SPLITTER, "Sequence of 3": SEQUENCE, "Ensemble of 3": ENSEMBLE}
+PATHS: dict[str, Callable[[], WholePath]] = {
+    "Splitter": partial(WholePath, SPLITTER, clients=1),
+    "Sequence of 3": partial(WholePath, SEQUENCE, clients=1),
+    "Ensemble of 3": partial(WholePath, ENSEMBLE, clients=1),
+    "Splitter, access log": partial(WholePath, SPLITTER, clients=1, telemetry=LOGGED),
+    "Splitter, sampled out": lambda: WholePath(SPLITTER, clients=1, tracer=sampling(0.0)),
+}
 
 ALLOWED = 1.10
 """Growth over the record beyond which it fails."""
@@ -64,20 +71,26 @@ class Instructions:
         return self._trace
 
 
-async def counted(graph: schema.Graph) -> Cost:
-    """One request's instructions once heads are known: the cheapest of several, for timers tick through some."""
-    path = WholePath(graph, clients=1)
+async def counted(make: Callable[[], WholePath]) -> Cost:
+    """One request's instructions once heads are known, and those of its line in the log.
+
+    The cheapest of several, for timers tick through some.
+    """
+    path = make()
+    logs = path.leases._logs()
     costs = []
     for _ in range(WARM_UP + ROUNDS):
         with Instructions() as instructions:
             await path.round()
+            for log in logs:
+                log.hand_on()
         costs.append(dict(instructions.cost))
     return min(costs[WARM_UP:], key=lambda cost: sum(cost.values()))
 
 
-def cost(graph: schema.Graph) -> Cost:
+def cost(make: Callable[[], WholePath]) -> Cost:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(counted(graph))
+        return runner.run(counted(make))
 
 
 def growth(name: str, now: Cost, recorded: Cost) -> str:
@@ -103,20 +116,20 @@ on_record = pytest.mark.skipif(PYTHON not in records(), reason=f"nothing is on r
 
 
 @on_record
-@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("name", PATHS)
 def test_a_request_takes_no_more_instructions_than_on_record(name: str) -> None:
-    grown = growth(name, cost(GRAPHS[name]), records()[PYTHON][name])
+    grown = growth(name, cost(PATHS[name]), records()[PYTHON][name])
     assert not grown, grown
 
 
 @on_record
 def test_the_count_is_the_same_every_time() -> None:
-    assert cost(SPLITTER) == cost(SPLITTER)
+    assert cost(PATHS["Splitter"]) == cost(PATHS["Splitter"])
 
 
 @on_record
 def test_the_whole_way_is_counted() -> None:
-    functions = cost(SPLITTER)
+    functions = cost(PATHS["Splitter"])
     for function in (
         "gateway.http.server.ServerConnection.data_received",
         "gateway.layers.recover.Recover.__call__",
@@ -154,7 +167,7 @@ def record() -> None:
     """Write down what a request costs on this version of Python, and say what that changes."""
     found = records()
     before = found.get(PYTHON, {})
-    found[PYTHON] = {name: dict(sorted(cost(graph).items())) for name, graph in GRAPHS.items()}
+    found[PYTHON] = {name: dict(sorted(cost(make).items())) for name, make in PATHS.items()}
     RECORD.write_text(json.dumps(dict(sorted(found.items())), indent=1) + "\n")
     for name, functions in found[PYTHON].items():
         print(f"{PYTHON} {name}: {sum(before.get(name, {}).values())} -> {sum(functions.values())} instructions")

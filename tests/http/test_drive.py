@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from gateway.http.drive import Drive
 from gateway.message import Response
 from tests.support.clock import virtual
@@ -136,3 +138,18 @@ async def test_cancelling_after_the_end_changes_nothing() -> None:
     drive.cancel()
     await asyncio.sleep(1.0)
     assert len(outcomes) == 1
+
+
+@pytest.mark.parametrize("waits", [True, False])
+@virtual
+async def test_a_cancelled_call_is_told_why(waits: bool) -> None:
+    drive, outcomes = driving()
+    drive.begin(asyncio.get_running_loop().create_future())
+    if waits:
+        await asyncio.sleep(1.0)
+    drive.cancel("because")
+    await asyncio.sleep(1.0)
+    ((response, error),) = outcomes
+    assert response is None
+    assert isinstance(error, asyncio.CancelledError)
+    assert error.args == ("because",)

@@ -4,12 +4,13 @@ import asyncio
 
 import pytest
 
-from gateway.errors import Abandoned, ClientClosed, GatewayError, NoHealthyUpstream, UpstreamTimeout
+from gateway.errors import Abandoned, ClientClosed, GatewayError, NoHealthyUpstream, UpstreamReset, UpstreamTimeout
+from gateway.http.heads import request_head
 from gateway.layers.access import Access, Upstream, access, route
 from gateway.layers.recover import Recover
 from gateway.message import Record, Request, Response
 from gateway.service import Service, stack
-from gateway.telemetry.access import Entry
+from gateway.telemetry.lines import Entry
 from gateway.telemetry.metrics import Registry, read
 from tests.support.clock import virtual
 from tests.support.service import MockService, ask
@@ -27,7 +28,7 @@ class Noted:
     def around(self, service: Service) -> Access:
         made = self._layer(service)
         assert isinstance(made, Access)
-        made._clock = made._wall = asyncio.get_running_loop().time
+        made._clock = asyncio.get_running_loop().time
         return made
 
 
@@ -49,7 +50,7 @@ async def test_what_the_client_sent_and_got_is_noted() -> None:
     request.peer, request.minor = b"10.0.0.1", 0
     assert (await service(request)).status == 201
     (entry,) = noted.entries
-    assert (entry.ended, entry.seconds, entry.status, entry.received, entry.sent) == (2.0, 2.0, 201, 6, 4)
+    assert (entry.started, entry.seconds, entry.status, entry.received, entry.sent) == (0.0, 2.0, 201, 6, 4)
     assert (entry.method, entry.target, entry.minor) == (b"POST", b"/v1/models/iris:predict", 0)
     assert (entry.headers, entry.id, entry.peer, entry.route) == ([(b"a", b"b")], b"id-1", b"10.0.0.1", [b"root=a"])
     assert entry.record.graph == "iris"
@@ -179,3 +180,36 @@ async def test_a_stream_that_breaks_off_is_what_it_came_to() -> None:
     stream_of(await service(ask())).cancel(ClientClosed("left"))
     (entry,) = noted.entries
     assert (entry.status, entry.sent, entry.record.failure) == (499, 0, "client_closed_request")
+
+
+@virtual
+async def test_who_was_cut_off_did_not_leave() -> None:
+    noted = Noted()
+    cut = asyncio.create_task(noted.around(Recover(MockService().hangs()))(ask()))  # type: ignore[arg-type]
+    await asyncio.sleep(1.0)
+    cut.cancel("connection_cut")
+    with pytest.raises(asyncio.CancelledError):
+        await cut
+    assert [(entry.status, entry.record.failure) for entry in noted.entries] == [(503, "connection_cut")]
+
+
+@virtual
+async def test_the_headers_of_a_head_that_is_known_are_not_kept() -> None:
+    noted = Noted()
+    request = ask(headers=[(b"a", b"b")])
+    request.encoded = request_head(request.method, request.target, request.headers, 2)
+    await noted.around(MockService().answers())(request)
+    assert noted.entries[0].headers == []
+
+
+@virtual
+async def test_how_the_last_connection_ended_is_remembered() -> None:
+    abrupt = UpstreamReset("gone")
+    abrupt.abrupt = True
+    request = ask()
+    record = request.record = Record()
+    service = upstream(MockService().fails(abrupt).fails(UpstreamReset("gone")))
+    for expected in (True, False):
+        with pytest.raises(UpstreamReset):
+            await service(request)
+        assert record.reset is expected

@@ -203,14 +203,14 @@ async def test_what_is_not_sampled_passes_as_it_is() -> None:
     ("listed", "kept"),
     [
         ({b"x-request-id"}, b"x-request-id: 1\r\nx-request-timeout-ms: 5\r\n"),
-        ({b"traceparent"}, b"traceparent: t\r\nb3: t\r\nx-request-timeout-ms: 5\r\n"),
+        ({b"traceparent"}, b"traceparent: t\r\nb3: t\r\nx-b3-sampled: 1\r\nx-request-timeout-ms: 5\r\n"),
     ],
 )
 async def test_a_backend_is_told_only_what_is_listed(listed: set[bytes], kept: bytes) -> None:
     layer = withhold(Allowed(lambda name: name in listed))
     service = MockService().answers()
     request = ask()
-    request.stamp = b"x-request-id: 1\r\ntraceparent: t\r\nb3: t\r\nx-request-timeout-ms: 5\r\n"
+    request.stamp = b"x-request-id: 1\r\ntraceparent: t\r\nb3: t\r\nx-b3-sampled: 1\r\nx-request-timeout-ms: 5\r\n"
     assert layer is not None
     await layer(service)(request)
     assert service.requests[0].stamp == kept

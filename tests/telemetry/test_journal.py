@@ -34,8 +34,8 @@ def test_lines_are_appended_to_what_is_there(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"old\n")
     one = opened(path)
-    one.write([b"a\n", b"b\n"])
-    one.write([b"c\n"])
+    one.write(b"a\nb\n")
+    one.write(b"c\n")
     ended(one)
     assert path.read_bytes() == b"old\na\nb\nc\n"
     assert path.stat().st_mode & 0o007 == 0o004  # as it was
@@ -49,7 +49,7 @@ def test_a_new_file_is_not_for_everyone_to_read(tmp_path: Path) -> None:
 
 def test_flush_waits_until_all_is_written(tmp_path: Path) -> None:
     one = opened(tmp_path / "log")
-    one.write([b"a\n"])
+    one.write(b"a\n")
     one.flush(10.0)
     assert (tmp_path / "log").read_bytes() == b"a\n"
     ended(one)
@@ -58,12 +58,12 @@ def test_flush_waits_until_all_is_written(tmp_path: Path) -> None:
 def test_reopening_goes_on_in_a_new_file(tmp_path: Path) -> None:
     path, old = tmp_path / "log", tmp_path / "log.1"
     one = opened(path)
-    one.write([b"a\n"])
+    one.write(b"a\n")
     one.flush(10.0)
     path.rename(old)
-    one.write([b"b\n"])
+    one.write(b"b\n")
     one.reopen()
-    one.write([b"c\n"])
+    one.write(b"c\n")
     ended(one)
     assert (old.read_bytes(), path.read_bytes()) == (b"a\nb\n", b"c\n")
 
@@ -74,7 +74,7 @@ def test_a_file_that_cannot_be_reopened_leaves_the_old_one(tmp_path: Path, caplo
     one = opened(path)
     path.parent.rename(tmp_path / "moved")
     one.reopen()
-    one.write([b"a\n"])
+    one.write(b"a\n")
     ended(one)
     assert (tmp_path / "moved" / "log").read_bytes() == b"a\n"
     assert f"cannot write to {path}: No such file or directory" in caplog.text
@@ -88,8 +88,8 @@ def test_a_file_that_cannot_be_opened_is_an_error_at_once(tmp_path: Path) -> Non
 def test_a_full_disk_costs_lines_and_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     full, failed = counters()
     one = Journal("/dev/full", full, failed)
-    one.write([b"a\n", b"b\n"])
-    one.write([b"c\n"])
+    one.write(b"a\nb\n")
+    one.write(b"c\n")
     ended(one)
     assert (full.value, failed.value) == (0.0, 3.0)
     assert caplog.messages == ["cannot write to /dev/full: No space left on device"]
@@ -103,7 +103,7 @@ def test_who_writes_to_a_reader_that_is_stuck_does_not_wait(tmp_path: Path) -> N
     one = Journal(str(path), full, failed)
     line = b"x" * 1023 + b"\n"
     for _ in range(MOST + 200):
-        one.write([line] * 4)
+        one.write(line * 4)
     assert full.value > 0
     kept = (MOST + 200) * 4 - full.value
     read = bytearray()
@@ -124,7 +124,7 @@ def test_a_pipe_that_somebody_has_made_non_blocking_is_waited_for(tmp_path: Path
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     one = Journal(str(path), *counters())
     os.set_blocking(one._file, False)
-    lines = [b"x" * 1023 + b"\n"] * 128  # twice what a pipe holds
+    lines = (b"x" * 1023 + b"\n") * 128  # twice what a pipe holds
     one.write(lines)
     read = bytearray()
     while len(read) < 128 << 10:
@@ -132,7 +132,7 @@ def test_a_pipe_that_somebody_has_made_non_blocking_is_waited_for(tmp_path: Path
         read += os.read(reader, 1 << 16)
     ended(one)
     os.close(reader)
-    assert read == b"".join(lines)
+    assert read == lines
 
 
 @pytest.mark.parametrize(("make", "largest"), [(os.mkfifo, select.PIPE_BUF), (Path.touch, LARGEST)])
@@ -153,7 +153,7 @@ def test_a_write_is_no_larger_than_what_stays_in_one_piece(
 
     one = Journal(str(path), *counters())
     monkeypatch.setattr(journal, "os", Os)
-    one.write([b"x" * 99 + b"\n"] * 2000)
+    one.write((b"x" * 99 + b"\n") * 2000)
     ended(one)
     os.close(reader)
     assert sum(sizes) == 200_000
@@ -162,7 +162,7 @@ def test_a_write_is_no_larger_than_what_stays_in_one_piece(
 
 def test_standard_output_stays_open(capfd: pytest.CaptureFixture[str]) -> None:
     one = Journal("stdout", *counters())
-    one.write([b"a\n"])
+    one.write(b"a\n")
     one.reopen()
     ended(one)
     os.write(1, b"b\n")
@@ -171,7 +171,7 @@ def test_standard_output_stays_open(capfd: pytest.CaptureFixture[str]) -> None:
 
 @given(st.lists(st.binary(max_size=20).map(lambda line: line.replace(b"\n", b"") + b"\n")), st.integers(1, 50))
 def test_pieces_are_whole_lines_and_as_large_as_may_be(lines: list[bytes], largest: int) -> None:
-    found = list(pieces(lines, largest))
+    found = list(pieces(b"".join(lines), largest))
     assert b"".join(found) == b"".join(lines)
     assert all(piece.endswith(b"\n") and (len(piece) <= largest or piece.count(b"\n") == 1) for piece in found)
     for one, other in pairwise(found):

@@ -6,7 +6,7 @@ https://opentelemetry.io/docs/specs/otel/trace/sdk/#sampling
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -16,6 +16,8 @@ log = logging.getLogger("gateway")
 
 _NAMES = ("always_on", "always_off", "traceidratio")
 _DEFAULT = "parentbased_always_on"
+_ALL = b"g"
+"""More than any digits are."""
 
 
 class Sampler(msgspec.Struct, frozen=True):
@@ -30,11 +32,15 @@ class Sampler(msgspec.Struct, frozen=True):
             return parent.sampled
         return trace_id[16:] < self.bound
 
+    def taken(self, below: Callable[[int], int]) -> bytes:
+        """The last 16 digits of a trace that is taken. ``below`` draws a number from those less than the one given."""
+        return b"%016x" % below(1 << 64 if self.bound == _ALL else int(self.bound, 16))
+
 
 def bound(ratio: float) -> bytes:
     """What that share of all trace ids is less than, as OpenTelemetry's SDK draws the line."""
     limit = round(ratio * (1 << 64))
-    return b"g" if limit >> 64 else b"%016x" % limit
+    return _ALL if limit >> 64 else b"%016x" % limit
 
 
 def sampler(environ: Mapping[str, str]) -> Sampler:

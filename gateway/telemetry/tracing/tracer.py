@@ -6,13 +6,14 @@ The rule: a request that is not traced costs no more than a few ids, and often n
 from __future__ import annotations
 
 from functools import partial
+from secrets import randbelow
 from time import perf_counter_ns
 from typing import Protocol
 
-from gateway.message import Request
+from gateway.message import Request, header
 
 from .context import Parent, Propagation, join_tracestate
-from .ids import Digits, lines
+from .ids import Digits, roots
 from .sampler import Sampler
 from .span import Recording, Span, offset
 
@@ -29,15 +30,10 @@ class Tracer:
 
     def __init__(self, sampler: Sampler, propagation: Propagation, sink: Sink) -> None:
         self._sampler = sampler
-        self._bound = sampler.bound
         self._propagation = propagation
         told = propagation.lines(b"?" * 32, b"?" * 16, False)
-        self._pattern = told or b"?" * 48
-        self._lines: list[bytes] = []
-        self._next_line = self._lines.pop
-        self._tells = bool(told)
-        first = told.index(b"?") if told else 0
-        self._decisive = slice(first + 16, first + 32)
+        drawn = roots(told or b"?" * 48, sampler.bound)
+        self._roots = drawn if told else (line and b"" for line in drawn)
         self._digits = Digits()
         self._new_id = partial(self._digits, 16)
         self._sink = sink
@@ -47,18 +43,13 @@ class Tracer:
 
         Either way ``request.stamp`` tells backends, so that they decide as the gateway has.
         """
-        if request.encoded is None:
-            return self._join(request)
         # A head that is known has nothing about traces in it (http/heads.py).
-        try:
-            line = self._next_line()
-        except IndexError:
-            self._lines += lines(self._pattern)
-            line = self._next_line()
-        if line[self._decisive] < self._bound:
-            return self._record(request, self._digits(16) + line[self._decisive], None, b"")
-        if self._tells:
-            request.stamp += line
+        if request.encoded is None and self._propagation.concerns(request.headers):
+            return self._join(request)
+        lines = next(self._roots)
+        if lines is None:
+            return self._record(request, self._digits(16) + self._sampler.taken(randbelow), None, b"")
+        request.stamp += lines
         return None
 
     def close(self, seconds: float) -> None:
@@ -67,24 +58,27 @@ class Tracer:
 
     def _join(self, request: Request) -> Span | None:
         """The caller may have begun the trace, and decided."""
+        if self._sampler.by_parent and self._propagation.declined(request.headers):
+            return None  # what the caller said goes on as it is
         found = self._propagation.found(request.headers)
         parent = self._propagation.parent(found)
         trace_id = parent.trace_id if parent else self._digits(32)
         sampled = self._sampler(parent, trace_id)
-        if parent and not (sampled or parent.sampled):
-            return None  # all agree: what the caller said goes on as it is
+        agreed = parent is not None and not (sampled or parent.sampled)
+        if agreed and header(found, b"traceparent"):
+            return None
         state = join_tracestate(value for name, value in found if name == b"tracestate") if parent else b""
-        if found:
-            headers = self._propagation.without(request.headers)
-            request.headers = [*headers, (b"tracestate", state)] if state else headers
+        headers = self._propagation.without(request.headers)
+        request.headers = [*headers, (b"tracestate", state)] if state else headers
         if sampled:
             return self._record(request, trace_id, parent, state)
-        request.stamp += self._propagation.lines(trace_id, self._new_id(), False)
+        span_id = parent.span_id if parent and agreed else self._new_id()
+        request.stamp += self._propagation.lines(trace_id, span_id, False)
         return None
 
     def _record(self, request: Request, trace_id: bytes, parent: Parent | None, state: bytes) -> Span:
-        random = parent is not None and parent.random
-        tell = partial(self._propagation.lines, trace_id, sampled=True, random=random)
+        random, debug = (parent.random, parent.debug) if parent else (False, False)
+        tell = partial(self._propagation.lines, trace_id, sampled=True, random=random, debug=debug)
         span_id = self._new_id()
         recording = Recording(trace_id, state, tell, tell(span_id), self._new_id, self._sink, offset())
         above = parent.span_id if parent else b""

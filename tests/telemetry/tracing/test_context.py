@@ -104,7 +104,7 @@ def test_tracestate(values: list[bytes], joined: bytes) -> None:
     ("value", "parent"),
     [
         (b"%b-%b-1" % (TRACE, SPAN), Parent(TRACE, SPAN, True)),
-        (b"%b-%b-d-%b" % (TRACE, SPAN, SPAN), Parent(TRACE, SPAN, True)),
+        (b"%b-%b-d-%b" % (TRACE, SPAN, SPAN), Parent(TRACE, SPAN, True, debug=True)),
         (b"%b-%b-0" % (SPAN, SPAN), Parent(b"0" * 16 + SPAN, SPAN, False)),
         (b"0", None),
         (b"%b-%b" % (TRACE, SPAN), None),
@@ -134,5 +134,88 @@ def test_propagators(caplog: pytest.LogCaptureFixture) -> None:
     assert propagation({"OTEL_PROPAGATORS": "b3, baggage"}).lines(*ids, True).startswith(b"b3: ")
     assert propagation({"OTEL_PROPAGATORS": "none"}).lines(*ids, True) == b""
     assert not caplog.records
-    assert propagation({"OTEL_PROPAGATORS": "jaeger"}).lines(*ids, True) == b""
-    assert "OTEL_PROPAGATORS: jaeger is not known" in caplog.text
+    assert propagation({"OTEL_PROPAGATORS": "B3Multi"}).lines(*ids, True).startswith(b"x-b3-traceid: ")
+    assert not caplog.records
+    assert propagation({"OTEL_PROPAGATORS": "jaeger,jaeger"}).lines(*ids, True) == b""
+    assert caplog.messages == ["OTEL_PROPAGATORS: jaeger is not known here"]
+
+
+def b3(trace_id: bytes = TRACE, span_id: bytes = SPAN, **more: bytes) -> list[tuple[bytes, bytes]]:
+    """The headers of B3; ``more``: by the rest of their names."""
+    ids = [(b"x-b3-traceid", trace_id), (b"x-b3-spanid", span_id)]
+    return ids + [(b"x-b3-" + name.encode(), value) for name, value in more.items()]
+
+
+@pytest.mark.parametrize("name", ["b3", "b3multi"])
+@pytest.mark.parametrize(
+    ("found", "parent"),
+    [
+        (b3(sampled=b"1"), Parent(TRACE, SPAN, True)),
+        (b3(sampled=b"true", parentspanid=SPAN), Parent(TRACE, SPAN, True)),
+        (b3(sampled=b"0"), Parent(TRACE, SPAN, False)),
+        (b3(sampled=b"false"), Parent(TRACE, SPAN, False)),
+        (b3(SPAN, sampled=b"1"), Parent(b"0" * 16 + SPAN, SPAN, True)),
+        (b3(flags=b"1"), Parent(TRACE, SPAN, True, debug=True)),
+        (b3(flags=b"1", sampled=b"0"), Parent(TRACE, SPAN, True, debug=True)),
+        (b3(flags=b"0", sampled=b"0"), Parent(TRACE, SPAN, False)),
+        ([*b3(sampled=b"1"), (b"b3", b"%b-%b-0" % (TRACE, SPAN))], Parent(TRACE, SPAN, False)),
+        ([*b3(sampled=b"1"), (b"b3", b"nonsense")], Parent(TRACE, SPAN, True)),
+        (b3(), None),
+        (b3(sampled=b"2"), None),
+        (b3(b"", sampled=b"1"), None),
+        (b3(TRACE + b"-" + SPAN, b"1", flags=b"1"), None),
+        (b3(b"0" * 32, sampled=b"1"), None),
+        ([(b"x-b3-sampled", b"0")], None),
+        (b3(sampled=b"1") + b3(), None),
+        ([], None),
+    ],
+)
+def test_b3_in_several_headers_and_in_either_form(
+    name: str, found: list[tuple[bytes, bytes]], parent: Parent | None
+) -> None:
+    propagation = Propagation([name])
+    assert propagation.parent(found) == parent
+    assert propagation.found(found) == found
+    assert propagation.concerns(found) == bool(found)
+
+
+@given(trace_id=digits(32), span_id=digits(16), sampled=st.booleans(), debug=st.booleans())
+@pytest.mark.parametrize("name", ["b3", "b3multi"])
+def test_b3_that_is_told_is_understood(name: str, trace_id: bytes, span_id: bytes, sampled: bool, debug: bool) -> None:
+    propagation = Propagation([name])
+    lines = propagation.lines(trace_id, span_id, sampled, debug=debug).removesuffix(b"\r\n").split(b"\r\n")
+    found = [(key, value) for key, value in (line.split(b": ") for line in lines)]
+    assert propagation.parent(found) == Parent(trace_id, span_id, sampled or debug, debug=debug)
+
+
+@pytest.mark.parametrize(
+    ("sampled", "debug", "decision"),
+    [(True, False, b"x-b3-sampled: 1"), (False, False, b"x-b3-sampled: 0"), (True, True, b"x-b3-flags: 1")],
+)
+def test_b3_in_several_headers_as_it_is_told(sampled: bool, debug: bool, decision: bytes) -> None:
+    told = b"x-b3-traceid: %b\r\nx-b3-spanid: %b\r\n%b\r\n" % (TRACE, SPAN, decision)
+    assert Propagation(["b3multi"]).lines(TRACE, SPAN, sampled, debug=debug) == told
+
+
+@given(
+    trace_id=st.just(b"0" * 32) | digits(32),
+    span_id=st.just(b"0" * 16) | digits(16),
+    flags=st.integers(0, 255),
+    version=st.sampled_from((b"00", b"01", b"ff")),
+    more=st.sampled_from((b"", b"-", b"\n")),
+)
+def test_who_declines_has_a_parent_that_is_not_sampled(
+    trace_id: bytes, span_id: bytes, flags: int, version: bytes, more: bytes
+) -> None:
+    standard = Propagation()
+    headers = [(b"accept", b"*/*"), (b"traceparent", b"%b-%b-%b-%02x%b" % (version, trace_id, span_id, flags, more))]
+    parent = standard.parent(headers)
+    assert standard.declined(headers) == (version == b"00" and parent is not None and not parent.sampled)
+
+
+def test_only_the_first_way_and_a_single_header_decline() -> None:
+    no = (b"traceparent", GOOD[:-1] + b"0")
+    assert Propagation(["tracecontext", "b3"]).declined([no])
+    assert not Propagation(["b3", "tracecontext"]).declined([no])
+    assert not Propagation().declined([no, no])
+    assert not Propagation().declined([(b"tracestate", b"a=1")])

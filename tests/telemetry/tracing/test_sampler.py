@@ -54,3 +54,9 @@ def test_nonsense_is_logged_and_the_default_holds(ratio: str, caplog: pytest.Log
 def test_an_unknown_sampler_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert sampler({"OTEL_TRACES_SAMPLER": "jaeger_remote"}) == sampler({})
     assert "OTEL_TRACES_SAMPLER=jaeger_remote is not known" in caplog.text
+
+
+@given(ratio=st.floats(2**-60, 1), least=st.booleans())
+def test_a_trace_that_is_taken_is_one_that_it_takes(ratio: float, least: bool) -> None:
+    chosen = Sampler(bound(ratio), False)
+    assert chosen(None, b"f" * 16 + chosen.taken(lambda below: 0 if least else below - 1))

@@ -104,3 +104,29 @@ def test_nothing_is_told_where_nothing_is_to_be_propagated(make: type[Request], 
     span = Spans().tracer(ratio, propagation=Propagation(["none"])).begin(request)
     assert request.stamp == b""
     assert (span is not None) == bool(ratio)
+
+
+B3: Headers = [(b"x-b3-traceid", TRACE), (b"x-b3-spanid", SPAN), (b"x-b3-parentspanid", b"1" * 16)]
+
+
+def test_a_caller_that_speaks_b3_is_the_parent_and_its_headers_give_way() -> None:
+    request = ask(headers=[*B3, (b"x-b3-flags", b"1"), (b"accept", b"*/*")])
+    span = Spans().tracer(0.0, propagation=Propagation(["b3multi"])).begin(request)
+    assert span is not None
+    assert (span.trace_id, span.parent, request.headers) == (TRACE, SPAN, [(b"accept", b"*/*")])
+    assert request.stamp == b"x-b3-traceid: %b\r\nx-b3-spanid: %b\r\nx-b3-flags: 1\r\n" % (TRACE, span.id)
+
+
+def test_what_a_caller_that_speaks_b3_has_decided_against_is_told_again() -> None:
+    request = ask(headers=[*B3, (b"x-b3-sampled", b"0"), (b"accept", b"*/*")])
+    assert Spans().tracer(propagation=Propagation(["b3multi"])).begin(request) is None
+    assert request.headers == [(b"accept", b"*/*")]  # which no default list lets through otherwise
+    assert request.stamp == b"x-b3-traceid: %b\r\nx-b3-spanid: %b\r\nx-b3-sampled: 0\r\n" % (TRACE, SPAN)
+
+
+def test_a_root_is_told_in_several_headers() -> None:
+    request = ask()
+    assert Spans().tracer(0.0, propagation=Propagation(["b3multi"])).begin(request) is None
+    assert re.fullmatch(
+        rb"x-b3-traceid: [0-9a-f]{32}\r\nx-b3-spanid: [0-9a-f]{16}\r\nx-b3-sampled: 0\r\n", request.stamp
+    )
