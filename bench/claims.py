@@ -16,18 +16,22 @@ RATE = "requests_per_second"
 
 @dataclass(frozen=True)
 class Claim:
-    """``figure``, over the one at ``over`` where that is given, is at least or at most ``bound``."""
+    """``figure`` is at least or at most so much: by itself, over the one at ``over``, or less the one at ``less``."""
 
     text: str
     figure: At
     at_least: float | None = None
     at_most: float | None = None
     over: At | None = None
+    less: At | None = None
     unit: str = ""
 
     def value(self, measured: Mapping[str, Figures]) -> float | None:
         """None where this run did not measure it."""
         one = _look_up(measured, self.figure)
+        if self.less is not None:
+            other = _look_up(measured, self.less)
+            return None if one is None or other is None else one - other
         if self.over is None or one is None:
             return one
         other = _look_up(measured, self.over)
@@ -48,6 +52,12 @@ def _look_up(measured: Mapping[str, Figures], at: At) -> float | None:
 
 def _rate(text: str, case: str, bound: float, label: str, reference: str) -> Claim:
     return Claim(f"{text} x {reference}", (case, label, RATE), at_least=bound, over=(case, reference, RATE))
+
+
+def _cost(feature: str, bound: float, without: str = "bare") -> Claim:
+    """µs of CPU on a request's path."""
+    figure, less = ("features", feature, "path_us"), ("features", without, "path_us")
+    return Claim(f"{feature}: added CPU a request", figure, at_most=bound, less=less, unit=" µs")
 
 
 PASS_THROUGH = "pass-through, 64 connections:"
@@ -73,6 +83,9 @@ CLAIMS = (
         at_most=2,
         over=("latency", "haproxy at 50 % of its own", "added_p99_ms"),
     ),
+    _cost("access log", 3),
+    _cost("tracing at 1 %", 1),
+    _cost("1 KiB, payload log", 8, without="1 KiB each way"),
     Claim("batches of 16: added CPU a request", ("batching", SIXTEEN, "added_cpu_us"), at_most=15, unit=" µs"),
     _rate("batching at an offered 500/s:", "batching", 5, TOGETHER_500, ALONE_500),
     Claim("batching at an offered 500/s: p99", ("batching", TOGETHER_500, "p99_ms"), at_most=60, unit=" ms"),

@@ -59,9 +59,13 @@ class Process:
     def ended(self) -> bool:
         return self._child.poll() is not None
 
-    def cpu_seconds(self) -> float:
-        """User and system time so far, of the whole session; what has ended in it is not counted."""
-        return sum(_cpu_ticks(Path(entry)) for entry in _session(self._child.pid)) / TICK
+    def cpu_seconds(self, command: str = "") -> float:
+        """User and system time so far, of the whole session; what has ended in it is not counted.
+
+        ``command``: only of processes whose command line has that in it.
+        """
+        wanted = command.encode()
+        return sum(_cpu_ticks(entry) for entry in _session(self._child.pid) if wanted in _command(entry)) / TICK
 
     @property
     def workers(self) -> list[int]:
@@ -97,6 +101,13 @@ def _fields(entry: Path) -> list[str]:
         return (entry / "stat").read_text().rpartition(")")[2].split()
     except OSError:
         return []
+
+
+def _command(entry: Path) -> bytes:
+    try:
+        return (entry / "cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def _session(leader: int) -> list[Path]:

@@ -29,6 +29,8 @@ class Sample:
     requests_per_second: float
     cpu_us: float
     """CPU time of the peer for each request, in microseconds."""
+    path_us: float
+    """That part of it which the processes took that requests go through."""
     core: float
     """The part of its core that the peer got; well below 1, something else was in the way of its throughput."""
     p50_ms: float
@@ -81,12 +83,13 @@ class Throughput:
             if plan.warm_up:
                 drive(peer.url, traffic, plan.warm_up, core, bench.directory)
             assert peer.process is not None
-            before = peer.process.cpu_seconds()
+            before, on_path = peer.process.cpu_seconds(), peer.process.cpu_seconds(peer.path)
             load = drive(peer.url, traffic, plan.seconds, core, bench.directory)
-            cpu = peer.process.cpu_seconds() - before
+            cpu, path = peer.process.cpu_seconds() - before, peer.process.cpu_seconds(peer.path) - on_path
         return Sample(
             requests_per_second=load.requests / load.seconds,
             cpu_us=cpu / max(load.requests, 1) * 1e6,
+            path_us=path / max(load.requests, 1) * 1e6,
             core=cpu / load.seconds,
             p50_ms=load.p50_ms,
             p99_ms=load.p99_ms,
@@ -116,7 +119,7 @@ def counted(samples: list[Sample]) -> list[Sample]:
 
 
 def _medians(samples: list[Sample]) -> dict[str, float]:
-    names = ("requests_per_second", "cpu_us", "core", "p50_ms", "p99_ms")
+    names = ("requests_per_second", "cpu_us", "path_us", "core", "p50_ms", "p99_ms")
     own = counted(samples)
     return {name: median(getattr(sample, name) for sample in own) for name in names} | {
         "errors": float(sum(sample.errors for sample in samples))
@@ -142,10 +145,10 @@ def _row(label: str, samples: dict[str, list[Sample]], references: tuple[str, ..
 
 
 def _more(samples: dict[str, list[Sample]], label: str, reference: str) -> str:
-    """CPU time of a request, less that of one through ``reference``."""
+    """CPU time on the path of a request, less that of one through ``reference``."""
     if reference not in samples:
         return ""
-    return f"{_medians(samples[label])['cpu_us'] - _medians(samples[reference])['cpu_us']:+.1f}"
+    return f"{_medians(samples[label])['path_us'] - _medians(samples[reference])['path_us']:+.1f}"
 
 
 def _ratio(samples: dict[str, list[Sample]], label: str, reference: str) -> str:

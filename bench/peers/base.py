@@ -50,6 +50,8 @@ class Peer:
 
     name: ClassVar[str]
     program: ClassVar[str]
+    path: ClassVar[str] = ""
+    """In the command line of the processes that requests go through; others of its processes only help."""
 
     def __init__(self, work: Work, core: int | None) -> None:
         self.work = work

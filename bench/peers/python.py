@@ -20,6 +20,7 @@ ONE_DAY = ["-days", "1", "-subj", "/CN=localhost"]
 class Gateway(Peer):
     name = "gateway"
     program = sys.executable
+    path = "gateway.worker"
 
     @property
     def url(self) -> str:

@@ -5,7 +5,7 @@ from throughput import Sample, counted
 
 
 def sample(rate: float, core: float) -> Sample:
-    return Sample(rate, 1e6 * core / rate, core, 1.0, 2.0, 0)
+    return Sample(rate, 1e6 * core / rate, 1e6 * core / rate, core, 1.0, 2.0, 0)
 
 
 def test_a_sample_without_its_core_is_left_out() -> None:
