@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from .http.arrival import Refusal
 from .layers.recover import Recover
 from .message import Request, Response
 from .service import Layer, stack
@@ -23,16 +24,28 @@ class Held(Protocol):
 class App:
     """Answers every request of a worker until the next generation takes over."""
 
-    def __init__(self, entry: Recover, held: Held, outermost: Layer | None = None) -> None:
+    def __init__(
+        self,
+        entry: Recover,
+        held: Held,
+        outermost: Layer | None = None,
+        refused: Callable[[Refusal], None] | None = None,
+    ) -> None:
         self._entry = entry
         self._service = stack(outermost, service=entry)
         self._held = held
+        self._refused = refused
 
     def __repr__(self) -> str:
         return f"<App in_flight={self.in_flight}>"
 
     def __call__(self, request: Request) -> Awaitable[Response]:
         return self._service(request)
+
+    def refused(self, refusal: Refusal) -> None:
+        """A client was refused before its request had arrived."""
+        if self._refused is not None:
+            self._refused(refusal)
 
     @property
     def in_flight(self) -> int:

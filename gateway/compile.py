@@ -26,7 +26,7 @@ from .config.payload import PayloadLog
 from .formats import format_of
 from .graph.kserve import BadUrl, CallService, KServeEdge, refusal
 from .http.origin import AS_IT_IS, split
-from .layers.access import Upstream, access, route
+from .layers.access import Upstream, access, refused, route
 from .layers.admit import Allowance, admit
 from .layers.affinity import affinity
 from .layers.batch import PRIORITY, apart, batch, batcher, priorities
@@ -93,15 +93,16 @@ class _Compiler:
         default = self._config.default_graph or (faces[0].name if len(faces) == 1 else None)
         answering = next((face.service for face in faces if face.name == default), None)
         if self._config.router and answering is not None:
-            return App(Recover(KServeRouter(answering, serving)), self._lease, self._access())
+            return self._around(KServeRouter(answering, serving))
         apis: list[Claim] = [V1(faces), V2(faces, serving)]
-        return App(Recover(Router(apis, answering)), self._lease, self._access())
+        return self._around(Router(apis, answering))
 
-    def _access(self) -> Layer | None:
-        """Outside of everything, so that it sees what clients see."""
+    def _around(self, entry: Service) -> App:
+        """The access log is outside of everything, so that it sees what clients see."""
         log = self._config.telemetry.access_log
         note = self._lease.access_log(log).note if log is not None and log.enabled else None
-        return access(note, self._registry, self._config.graphs) if self._keeps_records else None
+        outermost = access(note, self._registry, self._config.graphs) if self._keeps_records else None
+        return App(Recover(entry), self._lease, outermost, refused(note) if note else None)
 
     # The order of layers, outermost first. Recover stands around all graphs: nothing escapes unanswered. Observe stands
     # outside Admit, so that refusals are counted; Deadline inside both. Payload sees what the client sees.

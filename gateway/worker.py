@@ -14,7 +14,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 import uvloop
@@ -51,6 +51,9 @@ from .telemetry.metrics import Registry
 from .telemetry.segment import Segment
 from .telemetry.tracing import start_tracing
 
+if TYPE_CHECKING:
+    from .http.arrival import Refusal
+
 log = logging.getLogger("gateway")
 
 FLUSH = 2.0
@@ -63,6 +66,7 @@ class App(Protocol):
     def __call__(self, request: Request, /) -> Awaitable[Response]: ...
     async def open(self) -> None: ...
     def begin(self) -> None: ...
+    def refused(self, refusal: Refusal, /) -> None: ...
     async def retire(self) -> None: ...
     def describe(self) -> list[dict[str, object]]: ...
 
@@ -71,6 +75,7 @@ class Server(Protocol):
     """The data port of this process."""
 
     app: Callable[[Request], Awaitable[Response]]
+    note: Callable[[Refusal], None]
 
     def configure(self, config: ServerConfig, /) -> None: ...
     async def start(self, sockets: list[socket.socket], tls: ssl.SSLContext | None, /) -> None: ...
@@ -192,7 +197,7 @@ class Worker:
 
     async def _start(self, new: Prepared) -> None:
         self._server = self._parts.server(new.config.server)
-        self._server.app = new.app
+        self._server.app, self._server.note = new.app, new.app.refused
         await self._server.start(self._sockets, new.tls)
         self._current = new
         # What is there now stays: no collection need ever look at it again.
@@ -206,7 +211,7 @@ class Worker:
             # Into the context that the listeners hold; handshakes under way keep the certificate they began with.
             old.tls.load_cert_chain(tls.cert_file, tls.key_file)
         server.configure(new.config.server)
-        server.app = new.app
+        server.app, server.note = new.app, new.app.refused
         self._current = new._replace(tls=old.tls)
         spawn(old.app.retire(), "retire")
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 
 from gateway.app import App
+from gateway.errors import BadRequest
+from gateway.http.arrival import Refusal
 from gateway.layers.recover import Recover
 from gateway.message import Response
 from tests.support.clock import virtual
@@ -81,3 +83,12 @@ async def test_what_it_shares_is_opened_before_and_follows_it_from_its_begin() -
     assert (counting.opened, counting.begun) == (1, 0)
     generation.begin()
     assert (counting.opened, counting.begun) == (1, 1)
+
+
+@virtual
+async def test_who_is_refused_is_noted_where_there_is_an_access_log() -> None:
+    refusal = Refusal(BadRequest("malformed"), b"", b"-", b"-", 1, 0)
+    noted: list[Refusal] = []
+    App(Recover(MockService()), Counting(), None, noted.append).refused(refusal)
+    app(MockService(), Counting()).refused(refusal)
+    assert noted == [refusal]

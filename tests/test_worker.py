@@ -4,7 +4,7 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 import pytest
@@ -32,6 +32,7 @@ from gateway.control.channel import (
     worker_end,
 )
 from gateway.control.channel import Drain as DrainCall
+from gateway.http.arrival import Refusal
 from gateway.message import Request, Response
 from gateway.worker import Parts, Worker
 
@@ -53,6 +54,9 @@ class FakeApp:
         assert self.opened
         self.begun += 1
 
+    def refused(self, refusal: Refusal) -> None:
+        """Never called here."""
+
     async def retire(self) -> None:
         self.retired.set()
 
@@ -62,6 +66,7 @@ class FakeApp:
 
 class FakeServer:
     app: FakeApp
+    note: Callable[[Refusal], None]
 
     def __init__(self) -> None:
         self.configured: list[Server] = []
@@ -164,12 +169,14 @@ async def test_nothing_is_served_before_the_first_commit(rig: Rig) -> None:
     assert await rig.ask(Commit(11, generation=1)) == Serving(11)
     assert rig.server.started == [([], None)]
     assert rig.server.app is rig.apps[0]
+    assert rig.server.note == rig.apps[0].refused
 
 
 async def test_a_commit_swaps_generations_and_retires_the_old_one(rig: Rig) -> None:
     await rig.serve(1, Config(default_graph="a"))
     await rig.serve(2, Config(default_graph="b"))
     assert rig.server.app is rig.apps[1]
+    assert rig.server.note == rig.apps[1].refused
     assert len(rig.server.started) == 1
     assert rig.server.configured == [Server()]
     await rig.apps[0].retired.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.errors import GatewayError
 from gateway.message import Request
 
 from .buffers import Buffers
@@ -27,3 +28,15 @@ class ReaderLimits(msgspec.Struct, frozen=True):
     fields: int
     heads: Heads[RequestHead] = msgspec.field(default_factory=Heads)
     buffers: Buffers = msgspec.field(default_factory=Buffers)
+
+
+class Refusal(msgspec.Struct, frozen=True, gc=False):
+    """A client that was answered before its request had arrived, with an error; ``-`` for what is not known of it."""
+
+    error: GatewayError
+    peer: bytes
+    method: bytes
+    target: bytes
+    minor: int
+    sent: int
+    """Bytes of the answer's body."""

@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable
 from math import inf
 
 from gateway.config import schema
-from gateway.errors import GatewayError, NoHealthyUpstream, Overloaded
+from gateway.errors import NoHealthyUpstream, Overloaded
 from gateway.message import Request, Response
 from gateway.telemetry.metrics import Registry
 
-from .arrival import ReaderLimits
+from .arrival import ReaderLimits, Refusal
 from .buffers import Buffers
 from .server import ServerConnection
 from .wire import http_date
@@ -31,6 +31,10 @@ GRACE = 0.3
 """Seconds that a drain leaves idle connections, in which requests that are on their way still arrive."""
 
 
+def _unnoted(refusal: Refusal) -> None:
+    """Where there is no access log."""
+
+
 async def _not_configured(request: Request) -> Response:
     raise NoHealthyUpstream("no configuration is loaded")
 
@@ -42,6 +46,8 @@ class Server:
         self, config: schema.Server, registry: Registry, workers: int = 1, buffers: Buffers | None = None
     ) -> None:
         self.app: Callable[[Request], Awaitable[Response]] = _not_configured
+        self.note: Callable[[Refusal], None] = _unnoted
+        """Is told of clients that never reach ``app``."""
         self.draining = False
         self.loop = asyncio.get_running_loop()
         self.now = self.loop.time()
@@ -125,7 +131,9 @@ class Server:
             self.connections.discard(connection)
             self._open.add(-1.0)
 
-    def refused(self, error: GatewayError) -> None:
+    def refused(self, refusal: Refusal) -> None:
+        error = refusal.error
+        self.note(refusal)
         self._registry.counter("gateway_bad_requests_total", code=str(error.status)).add(1.0)
         log.info("refused a client: %d %s: %s", error.status, error.code, error.detail)
 

@@ -165,6 +165,12 @@ class RequestReader:
             return b""
         raise BadRequest("the request line is not 'METHOD target HTTP/1.1'")
 
+    @property
+    def asked(self) -> tuple[bytes, bytes]:
+        """Method and target of a request that has begun; ``-`` each while they are not known."""
+        known = self.state != START and self._target
+        return (self._parser.get_method(), self._target) if known else (b"-", b"-")
+
     def close(self) -> None:
         """No more will come. Reader and parser know each other; parted, they need no garbage collection."""
         del self._parser

@@ -18,7 +18,7 @@ from gateway.problem import problem
 from gateway.stream import Stream
 
 from .answer import connection, known_head, length, whole_head
-from .arrival import Arrival
+from .arrival import Arrival, Refusal
 from .delivery import Delivery
 from .drive import Drive
 from .flow import ANSWERING, HEAD, IDLE, Flow
@@ -265,10 +265,11 @@ class ServerConnection(Flow):
     # The end.
 
     def _refuse(self, error: GatewayError) -> None:
-        self._server.refused(error)
+        answer = problem(error)
+        self._server.refused(Refusal(error, self._peer, *self._reader.asked, self._minor, len(answer.body)))
         self._persistent = False
         self._head_only = False
-        self._write(problem(error))
+        self._write(answer)
 
     def _finish(self) -> None:
         """Close; first let a client that goes on sending see its answer."""

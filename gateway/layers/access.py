@@ -11,6 +11,7 @@ from functools import partial
 from time import perf_counter
 
 from gateway.errors import ClientClosed, ConnectionCut, GatewayError, InternalError, UpstreamReset
+from gateway.http.arrival import Refusal
 from gateway.message import Headers, Record, Request, Response
 from gateway.service import Layer, Service
 from gateway.stream import Stream
@@ -159,6 +160,18 @@ def access(note: Note | None, registry: Registry, graphs: Mapping[str, object]) 
     """``note`` gets every request; None: nothing but the overhead of ``graphs`` is wanted."""
     overhead = {name: registry.duration("gateway_overhead_seconds", graph=name) for name in graphs}
     return lambda inner: Access(inner, note, overhead)
+
+
+def refused(note: Note, clock: Clock = perf_counter) -> Callable[[Refusal], None]:
+    """Notes clients that were refused before there was a request."""
+
+    def noted(refusal: Refusal) -> None:
+        error = refusal.error
+        record = Record(failure=error.code)
+        asked = refusal.method, refusal.target, _NOTHING, refusal.minor
+        note(Entry(clock(), 0.0, *asked, b"", refusal.peer, [], record, 0, error.status, refusal.sent))
+
+    return noted
 
 
 def route(graph: str) -> Layer:

@@ -39,6 +39,10 @@ FLAGS: Final = {
     "client_closed_request": "DC",
     "connection_cut": "LR",
     "bad_request": "DPE",
+    "headers_too_large": "DPE",
+    "uri_too_long": "DPE",
+    "not_implemented": "DPE",
+    "expectation_failed": "DPE",
     "unsupported_media_type": "DPE",
 }
 """By the code of the error."""

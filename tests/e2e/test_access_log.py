@@ -1,5 +1,6 @@
 """The access log of a real gateway: lines of all workers, rotation, and the last ones."""
 
+import asyncio
 import json
 import signal
 from pathlib import Path
@@ -35,3 +36,23 @@ async def test_lines_rotation_and_the_end(serve: Serve, models: tuple[Model, Mod
     assert {line["route"] for line in found} == {"m"}
     assert len({str(line["request_id"]) for line in found}) == 21
     assert entries(path)
+
+
+async def test_who_is_refused_has_a_line_too(serve: Serve, models: tuple[Model, Model], tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    gateway = await serve(configuration(models[0].url) + f"telemetry: {{accessLog: {{path: {path}}}}}\n")
+    host, port = str(gateway.data).removeprefix("http://").split(":")
+    for wire in (b"NOT HTTP\r\n\r\n", b"POST /a?b HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n"):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(wire)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 4")
+        writer.close()
+        await writer.wait_closed()
+    gateway.signal(signal.SIGTERM)
+    assert await gateway.ended() == 0
+    fields = ("method", "path", "status", "flags", "details", "client", "attempts")
+    found = sorted([line[field] for field in fields] for line in entries(path))
+    assert found == [
+        ["-", "-", 400, "DPE", "bad_request", "127.0.0.1", 0],
+        ["POST", "/a", 413, "-", "payload_too_large", "127.0.0.1", 0],
+    ]

@@ -502,3 +502,26 @@ class TestRoom:
         reader.feed(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n" + b"x" * 60_000)
         assert len(reader.arrived.pop().request.body) == 60_000
         assert (buffers.used, buffers.refused) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("wire", "asked"),
+    [
+        (b"", (b"-", b"-")),
+        (b"GE", (b"-", b"-")),
+        (b"GET /a?b HTTP/1.1\r\n", (b"GET", b"/a?b")),
+        (b"PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na", (b"PUT", b"/a")),
+        (b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n", (b"-", b"-")),
+    ],
+)
+def test_what_is_known_of_a_request_that_has_begun(wire: bytes, asked: tuple[bytes, bytes]) -> None:
+    reader = RequestReader(ReaderLimits(body=100, head=4096, fields=100), lambda: 0.0)
+    reader.feed(wire)
+    assert reader.asked == asked
+
+
+def test_of_what_is_no_request_nothing_is_known() -> None:
+    reader = RequestReader(ReaderLimits(body=100, head=4096, fields=100), lambda: 0.0)
+    with pytest.raises(GatewayError):
+        reader.feed(b"WHAT /a HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert reader.asked == (b"-", b"-")

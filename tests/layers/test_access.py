@@ -4,9 +4,18 @@ import asyncio
 
 import pytest
 
-from gateway.errors import Abandoned, ClientClosed, GatewayError, NoHealthyUpstream, UpstreamReset, UpstreamTimeout
+from gateway.errors import (
+    Abandoned,
+    ClientClosed,
+    GatewayError,
+    NoHealthyUpstream,
+    PayloadTooLarge,
+    UpstreamReset,
+    UpstreamTimeout,
+)
+from gateway.http.arrival import Refusal
 from gateway.http.heads import request_head
-from gateway.layers.access import Access, Upstream, access, route
+from gateway.layers.access import Access, Upstream, access, refused, route
 from gateway.layers.recover import Recover
 from gateway.message import Record, Request, Response
 from gateway.service import Service, stack
@@ -213,3 +222,14 @@ async def test_how_the_last_connection_ended_is_remembered() -> None:
         with pytest.raises(UpstreamReset):
             await service(request)
         assert record.reset is expected
+
+
+def test_who_is_refused_before_there_is_a_request_is_noted_with_what_is_known() -> None:
+    entries: list[Entry] = []
+    error = PayloadTooLarge("the body exceeds 9 bytes")
+    refused(entries.append, lambda: 7.0)(Refusal(error, b"10.0.0.1", b"POST", b"/a?b", 0, 55))
+    (entry,) = entries
+    assert (entry.started, entry.seconds, entry.status, entry.received, entry.sent) == (7.0, 0.0, 413, 0, 55)
+    assert (entry.method, entry.target, entry.minor, entry.peer) == (b"POST", b"/a?b", 0, b"10.0.0.1")
+    assert (entry.id, entry.route, entry.record.graph) == (b"", [], "")
+    assert entry.record.failure == "payload_too_large"

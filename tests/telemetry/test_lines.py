@@ -177,7 +177,6 @@ def test_every_code_without_a_flag_has_none_in_envoy_either_or_is_never_logged()
         # a bug, KServe's word for any failure, a mistake of the client's that Envoy has no letters for, and the answer
         # of a fault, whose flag is not that of an error
         *("internal_error", "router_error", "method_not_allowed", "fault_injected"),
-        # refused before the request was whole
-        *("request_timeout", "payload_too_large", "uri_too_long", "expectation_failed", "headers_too_large"),
-        "not_implemented",
+        # so is too large a body, or too slow a request
+        *("request_timeout", "payload_too_large"),
     }
