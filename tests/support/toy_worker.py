@@ -39,6 +39,9 @@ class ToyApp:
     def begin(self) -> None:
         pass
 
+    def refused(self, refusal: object) -> None:
+        pass
+
     async def retire(self) -> None:
         pass
 
