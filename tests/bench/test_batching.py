@@ -24,7 +24,7 @@ BENCH = Path(__file__).parents[2] / "bench"
 
 
 def sample(cpu_us: float, p50_ms: float) -> Sample:
-    return Sample(100.0, cpu_us, cpu_us, 1.0, p50_ms, 2 * p50_ms, 1)
+    return Sample(100.0, cpu_us, 1.0, p50_ms, 2 * p50_ms, 1)
 
 
 @pytest.mark.parametrize("turn", TURNS, ids=[turn.label for turn in TURNS])
