@@ -18,6 +18,15 @@ ROOM = 512
 LONGEST = 2048
 """Bytes of a head worth keeping."""
 
+UNREPEATED = frozenset(
+    (
+        *(b"x-request-id", b"traceparent", b"tracestate", b"x-amzn-trace-id"),
+        *(b"b3", b"x-b3-traceid", b"x-b3-spanid", b"x-b3-parentspanid", b"x-b3-sampled", b"x-b3-flags"),
+    )
+)
+"""Fields that are another every time, or about traces: a head with one of them is not kept, and always read; one of a
+request is kept without them (repeated.py)."""
+
 
 class RequestHead(Encoded, frozen=True, eq=False, gc=False):
     """What the reader of requests makes of a head; ``length`` of the body that follows."""
@@ -58,7 +67,7 @@ class Heads(dict[bytes, T]):
 
     def learn(self, head: bytes, parsed: T) -> None:
         """Keep ``parsed``, unless it is not worth it. Nobody may change its headers afterwards."""
-        if len(head) > LONGEST:
+        if len(head) > LONGEST or any(name in UNREPEATED for name, _ in parsed.headers):
             return
         if len(self) >= ROOM:
             self.clear()

@@ -12,15 +12,7 @@ from math import inf
 from gateway.message import Headers, Request
 
 from .arrival import ReaderLimits
-from .heads import request_head
-
-UNREPEATED = frozenset(
-    (
-        *(b"x-request-id", b"traceparent", b"tracestate", b"x-amzn-trace-id"),
-        *(b"b3", b"x-b3-traceid", b"x-b3-spanid", b"x-b3-parentspanid", b"x-b3-sampled", b"x-b3-flags"),
-    )
-)
-"""Fields that are another every time, or about traces: heads are kept without them, and these are always read."""
+from .heads import UNREPEATED, request_head
 
 _LINES = re.compile(rb"\r\n(?=[BTXbtx])((?i:%b)): *([!-~][ -~]*)(?=\r\n)" % b"|".join(sorted(UNREPEATED)))
 """Their first letters are looked at before their names: that makes the search three times as fast."""

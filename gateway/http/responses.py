@@ -266,7 +266,7 @@ class ResponseReader:
             self.until_close = coding is None
             self.passing = self._may_pass()
         else:
-            self._plain = not self._interim
+            self._plain = not self._interim and b"x-request-id" not in fields  # that one is another every time
             self._check_length(int(length), fields)
 
     def _check_length(self, length: int, fields: dict[bytes, bytes]) -> None:

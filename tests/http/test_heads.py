@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import GatewayError
 from gateway.http.arrival import ReaderLimits
-from gateway.http.heads import LONGEST, ROOM, Heads, RequestHead, ResponseHead, request_head, response_head
+from gateway.http.heads import LONGEST, ROOM, UNREPEATED, Heads, RequestHead, ResponseHead, request_head, response_head
 from gateway.http.requests import RequestReader
 from gateway.http.responses import ResponseReader
 from gateway.message import Request, Response
@@ -119,6 +119,7 @@ def test_heads_that_are_not_kept(head: bytes) -> None:
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"HTTP/1.1 103 E\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
         b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX-Request-Id: a\r\nContent-Length: 3\r\n\r\nabc",
     ],
 )
 def test_answers_whose_heads_are_not_kept(data: bytes) -> None:
@@ -144,6 +145,10 @@ def test_there_is_room_for_so_many_and_no_more() -> None:
     for number in range(3 * ROOM):
         heads.learn(b"%d" % number, request_head(b"GET", b"/", [], 0))
         assert len(heads) <= ROOM
+    heads.clear()
+    for name in UNREPEATED:
+        heads.learn(name, request_head(b"GET", b"/", [(name, b"1")], 0))
+    assert not heads
 
 
 @given(

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from gateway.errors import GatewayError
 from gateway.http.arrival import ReaderLimits
-from gateway.http.repeated import UNREPEATED, parted
+from gateway.http.heads import UNREPEATED
+from gateway.http.repeated import parted
 from gateway.http.requests import RequestReader
 from gateway.message import Request
 
