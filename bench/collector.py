@@ -15,8 +15,8 @@ import sys
 
 import orjson
 import uvloop
+from message import whole
 
-LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 ATTRIBUTE = re.compile(rb"\r\nce-(type|id|correlationid): *([^\r]*)", re.IGNORECASE)
 TAKEN = b"HTTP/1.1 204 No Content\r\n\r\n"
 NOTED = ("type", "id", "correlationid")
@@ -36,13 +36,12 @@ class Receiver(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.received += data
-        head, end, body = self.received.partition(b"\r\n\r\n")
-        length = LENGTH.search(head)
-        if not end or (length and len(body) < int(length[1])):
+        message = whole(self.received)
+        if message is None:
             return
         self.received = b""
         # Noted before it is said: who dies between the two is sent the event again.
-        os.write(self.file, noted(head, body))
+        os.write(self.file, noted(*message))
         self.transport.write(TAKEN)
 
 

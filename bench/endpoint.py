@@ -8,13 +8,12 @@ Usage: endpoint.py PORT
 from __future__ import annotations
 
 import asyncio
-import re
 import signal
 import sys
 
 import uvloop
+from message import whole
 
-LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 LATE = 0.2
 """Seconds."""
 
@@ -49,9 +48,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.received += data
-        head, end, body = self.received.partition(b"\r\n\r\n")
-        length = LENGTH.search(head)
-        if not end or (length and len(body) < int(length[1])):
+        if whole(self.received) is None:
             return
         self.received = b""
         if self.endpoint.late:

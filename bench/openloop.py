@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import re
 import select
 import socket
 import time
@@ -21,7 +20,7 @@ from collections import deque
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+from message import whole
 
 GRACE = 5.0
 """Seconds to wait for the last answers."""
@@ -65,12 +64,11 @@ class Connection:
         if not data:
             raise ConnectionResetError
         self.received += data
-        head, end, body = self.received.partition(b"\r\n\r\n")
-        length = LENGTH.search(head)
-        if not end or (length and len(body) < int(length[1])):
+        message = whole(self.received)
+        if message is None:
             return 0
         self.received = b""
-        return int(head[9:12])
+        return int(message[0][9:12])
 
 
 class OpenLoop:

@@ -9,15 +9,13 @@ Usage: rows.py PORT [--fixed 0.01] [--row 0.00025]
 from __future__ import annotations
 
 import argparse
-import re
 import select
 import socket
 import time
 from collections import deque
 
 import orjson
-
-LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+from message import whole
 
 
 class Connection:
@@ -35,12 +33,11 @@ class Connection:
         if not data:
             raise ConnectionResetError
         self.received += data
-        head, end, body = self.received.partition(b"\r\n\r\n")
-        length = LENGTH.search(head)
-        if not end or (length and len(body) < int(length[1])):
+        message = whole(self.received)
+        if message is None:
             return None
         self.received = b""
-        return body
+        return message[1]
 
 
 class Model:

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 import sys
 
 import uvloop
 from load import answer
+from message import LENGTH
 
-LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 TOP = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 
 
