@@ -48,7 +48,7 @@ from gateway.http.pool import Pool, Sweeper
 from gateway.http.requests import RequestReader
 from gateway.http.responses import ResponseReader
 from gateway.http.server import ServerConnection
-from gateway.layers.access import access
+from gateway.layers.access import Access
 from gateway.layers.admit import Allowance, admit
 from gateway.layers.deadline import deadline
 from gateway.layers.forward import forward, rules
@@ -371,7 +371,7 @@ ROWS = (
     layer("Recover", lambda: Recover),
     layer("Router", lambda: routed),
     layer("Observe", lambda: observe_graph(Registry.private(), "iris")),
-    layer("Access", lambda: access(lambda entry: None, Registry.private(), ("iris",))),
+    layer("Recover, keeping records", lambda: lambda inner: Recover(inner, Access(lambda record: None))),
     layer("Admit", lambda: admit(Allowance(1024, Registry.private()))),
     layer("Trace, sampled out", lambda: trace(sampling(0.0), "iris", "http", template)),
     layer("Trace, sampled", lambda: trace(sampling(1.0), "iris", "http", template)),

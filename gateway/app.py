@@ -9,7 +9,6 @@ from typing import Protocol
 from .http.arrival import Refusal
 from .layers.recover import Recover
 from .message import Request, Response
-from .service import Layer, stack
 
 
 class Held(Protocol):
@@ -28,11 +27,9 @@ class App:
         self,
         entry: Recover,
         held: Held,
-        outermost: Layer | None = None,
         refused: Callable[[Refusal], None] | None = None,
     ) -> None:
         self._entry = entry
-        self._service = stack(outermost, service=entry)
         self._held = held
         self._refused = refused
 
@@ -40,7 +37,7 @@ class App:
         return f"<App in_flight={self.in_flight}>"
 
     def __call__(self, request: Request) -> Awaitable[Response]:
-        return self._service(request)
+        return self._entry(request)
 
     def refused(self, refusal: Refusal) -> None:
         """A client was refused before its request had arrived."""

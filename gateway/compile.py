@@ -26,7 +26,7 @@ from .config.payload import PayloadLog
 from .formats import format_of
 from .graph.kserve import BadUrl, CallService, KServeEdge, refusal
 from .http.origin import AS_IT_IS, split
-from .layers.access import Upstream, access, refused, route
+from .layers.access import Access, Overhead, route
 from .layers.admit import Allowance, admit
 from .layers.affinity import affinity
 from .layers.batch import PRIORITY, apart, batch, batcher, priorities
@@ -82,9 +82,8 @@ class _Compiler:
         self._ways = Ways(lease, registry, leases.mesh)
         self._batchers: dict[str, Batcher] = {}
         self._workers = workers
+        self._access = self._keeps_records()
         places = config.server.limits.max_in_flight
-        log = config.telemetry.access_log
-        self._keeps_records = config.telemetry.overhead_metrics or (log is not None and log.enabled)
         self._allowance = Allowance(-(-places // workers), registry, workers) if places else None
 
     def app(self) -> App:
@@ -98,11 +97,15 @@ class _Compiler:
         return self._around(Router(apis, answering))
 
     def _around(self, entry: Service) -> App:
-        """The access log is outside of everything, so that it sees what clients see."""
+        """Records begin and end with Recover, so that the access log sees what clients see."""
+        return App(Recover(entry, self._access), self._lease, self._access.refused if self._access else None)
+
+    def _keeps_records(self) -> Access | None:
         log = self._config.telemetry.access_log
         note = self._lease.access_log(log).note if log is not None and log.enabled else None
-        outermost = access(note, self._registry, self._config.graphs) if self._keeps_records else None
-        return App(Recover(entry), self._lease, outermost, refused(note) if note else None)
+        if self._config.telemetry.overhead_metrics:
+            note = Overhead(self._registry, self._config.graphs, note)
+        return Access(note) if note else None
 
     # The order of layers, outermost first. Recover stands around all graphs: nothing escapes unanswered. Observe stands
     # outside Admit, so that refusals are counted; Deadline inside both. Payload sees what the client sees.
@@ -111,7 +114,7 @@ class _Compiler:
         """What every request to a graph passes through, once."""
         timeout = self._config.server.timeouts.request if graph.timeout is None else graph.timeout
         return stack(
-            route(name) if self._keeps_records else None,
+            route(name) if self._access else None,
             observe_graph(self._registry, name),
             trace(self._tracer, name, self._scheme, template) if self._tracer else None,
             self.logged(graph.payload_log, name) if graph.payload_log else None,
@@ -164,8 +167,7 @@ class _Compiler:
         # A call that may have to wait for an endpoint has its time limits from when it gets one (upstream/backend.py).
         patience = inf if backend.queues and not kserve else backend.timeouts.request or inf
         return stack(
-            Upstream if self._keeps_records else None,
-            observe_backend(self._registry, name),
+            observe_backend(self._registry, name, records=self._access is not None),
             affinity(by) if by else None,
             apart(backend.batch.vary_headers) if backend.batch else None,
             forward(

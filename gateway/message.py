@@ -41,8 +41,24 @@ class Encoded(msgspec.Struct, frozen=True, eq=False, gc=False):
 
 
 class Record(msgspec.Struct, gc=False):
-    """What became of a client's request on its way, for the access log; written by whoever knows."""
+    """A client's request, for the access log: how it came, what became of it on its way, how it ended.
 
+    Written by whoever knows; nobody puts it into words before the answer has gone out.
+    """
+
+    started: float = 0.0
+    """When it had arrived whole, by the clock that times requests."""
+    method: bytes = b""
+    target: bytes = b""
+    headers: Headers = []
+    """Of no interest but for a ``traceparent``; empty where there can be none."""
+    minor: int = 1
+    id: bytes = b""
+    """One that is well formed (layers/recover.py), and needs no quoting."""
+    peer: bytes = b""
+    route: list[bytes] = []
+    received: int = 0
+    """Bytes of the body."""
     graph: str = ""
     attempts: int = 0
     """Calls of backends, repeated ones included."""
@@ -62,6 +78,10 @@ class Record(msgspec.Struct, gc=False):
     """What no error tells, in Envoy's letters: URX, DI, FI."""
     reset: bool = False
     """The last call to fail failed because its connection was reset, and not just closed."""
+    seconds: float = 0.0
+    status: int = 0
+    sent: int = 0
+    """Bytes of the answer's body."""
 
 
 class Request(msgspec.Struct, gc=False):

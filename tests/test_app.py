@@ -89,6 +89,6 @@ async def test_what_it_shares_is_opened_before_and_follows_it_from_its_begin() -
 async def test_who_is_refused_is_noted_where_there_is_an_access_log() -> None:
     refusal = Refusal(BadRequest("malformed"), b"", b"-", b"-", 1, 0)
     noted: list[Refusal] = []
-    App(Recover(MockService()), Counting(), None, noted.append).refused(refusal)
+    App(Recover(MockService()), Counting(), noted.append).refused(refusal)
     app(MockService(), Counting()).refused(refusal)
     assert noted == [refusal]

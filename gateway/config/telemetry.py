@@ -23,9 +23,7 @@ class Telemetry(Mapping, frozen=True, kw_only=True):
     """Logs and metrics. What costs something on every request is off unless asked for."""
 
     access_log: Annotated[AccessLog | None, Meta(description="One line a request; default: none.")] = None
-    overhead_metrics: Annotated[bool, Meta(description="`gateway_overhead_seconds`; an access log has it on, too.")] = (
-        False
-    )
+    overhead_metrics: Annotated[bool, Meta(description="`gateway_overhead_seconds` of every graph.")] = False
     step_metrics: Annotated[bool, Meta(description="Requests and durations of every step of every graph.")] = False
     buckets: Annotated[
         Literal["default", "native"],

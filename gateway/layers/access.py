@@ -1,4 +1,4 @@
-"""Access: what became of each request, for the access log. None of these layers is in a stack that keeps no records.
+"""Access: the record of each request, for the access log. Nobody keeps one where nothing is made of it.
 
 The rule: whatever can wait until the answer has gone out, does: what is noted here is put into words by the log.
 """
@@ -6,93 +6,100 @@ The rule: whatever can wait until the answer has gone out, does: what is noted h
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from time import perf_counter
 
-from gateway.errors import ClientClosed, ConnectionCut, GatewayError, InternalError, UpstreamReset
+from gateway.errors import ClientClosed, ConnectionCut, GatewayError, InternalError
 from gateway.http.arrival import Refusal
 from gateway.message import Headers, Record, Request, Response
 from gateway.service import Layer, Service
 from gateway.stream import Stream
-from gateway.telemetry.lines import Entry
-from gateway.telemetry.metrics import Histogram, Registry
+from gateway.telemetry.metrics import Registry
 
 Clock = Callable[[], float]
-Note = Callable[[Entry], None]
-"""Takes what is known of a request that has ended."""
+Note = Callable[[Record], None]
+"""Takes the record of a request that has ended."""
 
 _NOTHING: Headers = []
 
 
 class Access:
-    """Outermost of all: gives each request its record, and notes it at the end.
+    """Gives each request its record, and has it noted at the end."""
 
-    ``overhead``: by graph, the time that requests took and no backend was being called.
-    """
-
-    def __init__(
-        self, inner: Service, note: Note | None, overhead: Mapping[str, Histogram], clock: Clock = perf_counter
-    ) -> None:
-        self.inner = inner
+    def __init__(self, note: Note, clock: Clock = perf_counter) -> None:
         self._note = note
-        self._overhead = overhead
         self._clock = clock
 
-    async def __call__(self, request: Request, /) -> Response:
-        inner, clock = self.inner, self._clock  # it is dear in Python 3.11 to call what an attribute holds
-        record = request.record = Record()
-        # As the client sent them: layers replace both. A head that is known has no traceparent (http/heads.py).
-        target, headers = request.target, request.headers if request.encoded is None else _NOTHING
-        started = clock()
-        try:
-            response = await inner(request)
-        except BaseException as error:
-            status, record.failure = _failure(error)
-            self._end(request, record, target, headers, started, status, 0)
-            raise
+    def begin(self, request: Request) -> None:
+        """Keep a record of ``request``, which is as the client sent it but for its id."""
+        clock = self._clock  # it is dear in Python 3.11 to call what an attribute holds
+        request.record = Record(
+            clock(),
+            request.method,
+            request.target,
+            request.headers if request.encoded is None else _NOTHING,  # a head that is known has no traceparent
+            request.minor,
+            request.id,
+            request.peer,
+            request.route,
+            len(request.body),
+        )
+
+    def answered(self, request: Request, response: Response) -> None:
+        """It has this answer, whose body may have yet to come."""
+        record, note, clock = request.record, self._note, self._clock
+        if record is None:
+            return
+        record.status = response.status
         if response.stream is None:
-            self._end(request, record, target, headers, started, response.status, len(response.body))
+            record.sent = len(response.body)
+            record.seconds = clock() - record.started
+            note(record)
         else:
-            end = partial(self._end, request, record, target, headers, started)
-            response.stream.when_ended(partial(_streamed, end, record, response.status, response.stream))
-        return response
+            response.stream.when_ended(partial(self._streamed, record, response.stream))
 
-    def _end(
-        self, request: Request, record: Record, target: bytes, headers: Headers, started: float, status: int, sent: int
-    ) -> None:
-        clock, note = self._clock, self._note
-        seconds = clock() - started
-        overhead = self._overhead.get(record.graph)
-        if overhead is not None:
-            overhead.observe(seconds - record.upstream)
-        if note is not None:
-            note(
-                Entry(
-                    started,
-                    seconds,
-                    request.method,
-                    target,
-                    headers,
-                    request.minor,
-                    request.id,
-                    request.peer,
-                    request.route,
-                    record,
-                    len(request.body),
-                    status,
-                    sent,
-                )
-            )
+    def lost(self, request: Request, error: BaseException) -> None:
+        """It will never have an answer."""
+        if request.record is not None:
+            self._failed(request.record, error)
+
+    def refused(self, refusal: Refusal) -> None:
+        """A client was refused before there was a request."""
+        record = Record(self._clock(), refusal.method, refusal.target, minor=refusal.minor, peer=refusal.peer)
+        record.sent = refusal.sent
+        self._failed(record, refusal.error)
+
+    def _streamed(self, record: Record, stream: Stream, error: GatewayError | None) -> None:
+        """A stream is what it came to, not what its head promised."""
+        record.sent = stream.passed
+        if error is not None:
+            self._failed(record, error)
+        else:
+            self._end(record)
+
+    def _failed(self, record: Record, error: BaseException) -> None:
+        record.status, record.failure = _failure(error)
+        self._end(record)
+
+    def _end(self, record: Record) -> None:
+        record.seconds = self._clock() - record.started
+        self._note(record)
 
 
-def _streamed(
-    end: Callable[[int, int], None], record: Record, status: int, stream: Stream, error: GatewayError | None
-) -> None:
-    """A stream is what it came to, not what its head promised."""
-    if error is not None:
-        status, record.failure = _failure(error)
-    end(status, stream.passed)
+class Overhead:
+    """Observes, by graph, the time that requests took and no backend was being called. Notes records in ``then``."""
+
+    def __init__(self, registry: Registry, graphs: Iterable[str], then: Note | None = None) -> None:
+        self._of = {name: registry.duration("gateway_overhead_seconds", graph=name) for name in graphs}
+        self._then = then
+
+    def __call__(self, record: Record) -> None:
+        histogram = self._of.get(record.graph)
+        if histogram is not None:
+            histogram.observe(record.seconds - record.upstream)
+        if self._then is not None:
+            self._then(record)
 
 
 def _failure(error: BaseException) -> tuple[int, str]:
@@ -112,66 +119,11 @@ class Route:
         self.inner = inner
         self._graph = graph
 
-    def __call__(self, request: Request, /) -> Awaitable[Response]:
-        inner = self.inner
-        if request.record is not None:
-            request.record.graph = self._graph
+    def __call__(self, request: Request) -> Awaitable[Response]:
+        inner, record = self.inner, request.record
+        if record is not None:
+            record.graph = self._graph
         return inner(request)
-
-
-class Upstream:
-    """Around a backend: the time in which at least one is being called, the calls, and how they fail."""
-
-    def __init__(self, inner: Service, clock: Clock = perf_counter) -> None:
-        self.inner = inner
-        self._clock = clock
-
-    async def __call__(self, request: Request, /) -> Response:
-        inner, clock, record = self.inner, self._clock, request.record
-        if record is None:
-            return await inner(request)
-        record.attempts += 1
-        if not record.calling:
-            record.since = clock()
-        record.calling += 1
-        try:
-            response = await inner(request)
-        except BaseException as error:
-            self._ended(record, error)
-            raise
-        if response.stream is not None:
-            response.stream.when_ended(partial(self._ended, record))
-            return response
-        record.calling = calling = record.calling - 1
-        if not calling:
-            record.upstream += clock() - record.since
-        return response
-
-    def _ended(self, record: Record, error: BaseException | None) -> None:
-        if isinstance(error, GatewayError):
-            record.failure = error.code
-            record.reset = isinstance(error, UpstreamReset) and error.abrupt
-        record.calling -= 1
-        if not record.calling:
-            record.upstream += self._clock() - record.since
-
-
-def access(note: Note | None, registry: Registry, graphs: Mapping[str, object]) -> Layer:
-    """``note`` gets every request; None: nothing but the overhead of ``graphs`` is wanted."""
-    overhead = {name: registry.duration("gateway_overhead_seconds", graph=name) for name in graphs}
-    return lambda inner: Access(inner, note, overhead)
-
-
-def refused(note: Note, clock: Clock = perf_counter) -> Callable[[Refusal], None]:
-    """Notes clients that were refused before there was a request."""
-
-    def noted(refusal: Refusal) -> None:
-        error = refusal.error
-        record = Record(failure=error.code)
-        asked = refusal.method, refusal.target, _NOTHING, refusal.minor
-        note(Entry(clock(), 0.0, *asked, b"", refusal.peer, [], record, 0, error.status, refusal.sent))
-
-    return noted
 
 
 def route(graph: str) -> Layer:

@@ -1,5 +1,5 @@
 """Observe: counts and times what passes. It stands at two seams, the edge of a graph and each backend; around steps
-only if asked for."""
+only if asked for. Where records of requests are kept, it tells them of the calls that it sees."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from time import perf_counter
 
-from gateway.errors import ClientClosed, GatewayError, InternalError
-from gateway.message import Request, Response
+from gateway.errors import ClientClosed, GatewayError, InternalError, UpstreamReset
+from gateway.message import Record, Request, Response
 from gateway.service import Layer, Service
 from gateway.telemetry.metrics import Counter, Gauge, Histogram, Registry
 
@@ -50,9 +50,7 @@ class Observe:
         try:
             response = await self.inner(request)
         except BaseException as error:
-            in_flight[0] -= 1.0
-            self._failed(error)
-            self._duration.observe(self._clock() - started)
+            self._failed(started, error)
             raise
         if response.stream is not None:
             response.stream.when_ended(partial(self._streamed, response.status, started))
@@ -64,25 +62,71 @@ class Observe:
 
     def _streamed(self, status: int, started: float, error: GatewayError | None) -> None:
         """A stream counts as what it came to, not as what its head promised."""
+        if error is not None:
+            self._failed(started, error)
+            return
         self._in_flight[0] -= 1.0
-        if error is None:
-            self._answered(status)[0] += 1.0
-        else:
-            self._failed(error)
+        self._answered(status)[0] += 1.0
         self._duration.observe(self._clock() - started)
 
-    def _failed(self, error: BaseException) -> None:
+    def _failed(self, started: float, error: BaseException) -> None:
+        self._in_flight[0] -= 1.0
         if isinstance(error, GatewayError):
             error.graph = error.graph or self._graph
             failure: type[GatewayError] = type(error)
         else:
             failure = ClientClosed if isinstance(error, asyncio.CancelledError) else InternalError
         self._count(str(failure.status), failure.code).add(1.0)
+        self._duration.observe(self._clock() - started)
 
     def _answered(self, status: int) -> memoryview[float]:
         outcome = "success" if status < 400 else "client_error" if status < 500 else "upstream_error"
         cells = self._answers[status] = self._count(str(status), outcome).cells
         return cells
+
+
+class Recording(Observe):
+    """Around a backend where records are kept: they learn of the calls, and in which time at least one is under way.
+
+    It says again what an Observe says: a layer of its own would cost a request 0.4 µs.
+    """
+
+    async def __call__(self, request: Request) -> Response:
+        in_flight, record = self._in_flight, request.record
+        if record is None:  # the call of a batch is nobody's
+            return await super().__call__(request)
+        in_flight[0] += 1.0
+        started = self._clock()
+        record.attempts += 1
+        if not record.calling:
+            record.since = started
+        record.calling += 1
+        try:
+            response = await self.inner(request)
+        except BaseException as error:
+            self._failed(started, error)
+            self._ended(record, error)
+            raise
+        if response.stream is not None:
+            response.stream.when_ended(partial(self._streamed, response.status, started))
+            response.stream.when_ended(partial(self._ended, record))
+            return response
+        in_flight[0] -= 1.0
+        (self._answers.get(response.status) or self._answered(response.status))[0] += 1.0
+        ended = self._clock()
+        self._duration.observe(ended - started)
+        record.calling = calling = record.calling - 1
+        if not calling:
+            record.upstream += ended - record.since
+        return response
+
+    def _ended(self, record: Record, error: BaseException | None) -> None:
+        if isinstance(error, GatewayError):
+            record.failure = error.code
+            record.reset = isinstance(error, UpstreamReset) and error.abrupt
+        record.calling -= 1
+        if not record.calling:
+            record.upstream += self._clock() - record.since
 
 
 def observe_graph(registry: Registry, graph: str, clock: Clock = perf_counter) -> Layer:
@@ -96,7 +140,7 @@ def observe_graph(registry: Registry, graph: str, clock: Clock = perf_counter) -
     return lambda inner: Observe(inner, in_flight, duration, count, graph, clock)
 
 
-def observe_backend(registry: Registry, backend: str, clock: Clock = perf_counter) -> Layer:
+def observe_backend(registry: Registry, backend: str, clock: Clock = perf_counter, *, records: bool = False) -> Layer:
     """Around a backend: what the gateway sees of it. A call without an answer is counted under its error code.
 
     A call that was given up, because the client left or an Ensemble was decided without it, counts as ``cancelled``.
@@ -107,7 +151,8 @@ def observe_backend(registry: Registry, backend: str, clock: Clock = perf_counte
     def count(code: str, outcome: str) -> Counter:
         return registry.counter("gateway_upstream_requests_total", backend=backend, code=_end(code, outcome))
 
-    return lambda inner: Observe(inner, in_flight, duration, count, clock=clock)
+    kind = Recording if records else Observe
+    return lambda inner: kind(inner, in_flight, duration, count, clock=clock)
 
 
 def observe_step(registry: Registry, graph: str, node: str, step: str, clock: Clock = perf_counter) -> Layer:

@@ -17,6 +17,8 @@ from gateway.problem import problem
 from gateway.service import Service
 from gateway.stream import Stream
 
+from .access import Access
+
 log = logging.getLogger("gateway")
 
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
@@ -55,10 +57,14 @@ def _uuids(count: int) -> bytes:
 
 
 class Recover:
-    """Gives the request its id; turns every failure into an answer; adds ``x-request-id`` and ``x-gateway-route``."""
+    """Gives the request its id; turns every failure into an answer; adds ``x-request-id`` and ``x-gateway-route``.
 
-    def __init__(self, inner: Service) -> None:
+    ``access``: keeps a record of each request, if anybody wants one.
+    """
+
+    def __init__(self, inner: Service, access: Access | None = None) -> None:
         self.inner = inner
+        self._access = access
         self.in_flight = 0
         self._new_id = RequestIds()
         self._on_idle: Callable[[], None] | None = None
@@ -69,22 +75,19 @@ class Recover:
             stamp = request.stamp = b"x-request-id: " + request.id + b"\r\n"
         else:
             stamp = self._checked(request)
+        access = self._access
+        if access is not None:
+            access.begin(request)
         self.in_flight += 1
         try:
             response = await self.inner(request)
             if response.stream is not None:
                 self._hold(response.stream, request.id)
-        except Abandoned:
-            raise
-        except GatewayError as error:
-            if request.record is not None:
-                request.record.failure = error.code
-            response = problem(error.at(request.at), request.id)
-        except Exception:
-            log.exception("a bug: request %s failed", request.id.decode())
-            if request.record is not None:
-                request.record.failure = InternalError.code
-            response = problem(InternalError("the gateway failed; its log says why"), request.id)
+        except BaseException as error:
+            answer = self._failed(request, error)
+            if answer is None:
+                raise
+            response = answer
         finally:
             self.in_flight -= 1
             if not self.in_flight and self._on_idle is not None:
@@ -92,7 +95,23 @@ class Recover:
         if route := request.route:
             stamp += b"x-gateway-route: " + (route[0] if len(route) == 1 else b", ".join(route)) + b"\r\n"
         response.stamp = stamp
+        if access is not None:
+            access.answered(request, response)
         return response
+
+    def _failed(self, request: Request, error: BaseException) -> Response | None:
+        """The answer in place of the one that failed; None where nobody is there to be answered."""
+        record = request.record
+        if isinstance(error, Abandoned) or not isinstance(error, Exception):
+            if self._access is not None:
+                self._access.lost(request, error)
+            return None
+        if not isinstance(error, GatewayError):
+            log.error("a bug: request %s failed", request.id.decode(), exc_info=error)
+            error = InternalError("the gateway failed; its log says why")
+        if record is not None:
+            record.failure = error.code
+        return problem(error.at(request.at), request.id)
 
     def _hold(self, stream: Stream, id: bytes) -> None:
         """A request is in flight until its answer has ended, which may now be long after this call."""

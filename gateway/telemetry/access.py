@@ -10,9 +10,10 @@ from time import perf_counter
 from typing import Final
 
 from gateway.config.telemetry import AccessLog as Config
+from gateway.message import Record
 
 from .journal import Journal
-from .lines import Entry, Json, as_text
+from .lines import Json, as_text
 from .metrics import Registry
 
 DELAY: Final = 0.1
@@ -25,7 +26,7 @@ BATCH: Final = 256
 class AccessLog:
     """Collects what ended and hands it on, ``DELAY`` later or ``BATCH`` at a time. Raises OSError without its file.
 
-    ``clock``: that of the entries; ``wall``: Unix time.
+    ``clock``: that of the records; ``wall``: Unix time.
     """
 
     def __init__(
@@ -42,35 +43,42 @@ class AccessLog:
         self._least = 400 if config.errors_only else 0
         self._rate = config.sample_rate
         self._random = random
+        self.note = self._take_some if config.errors_only or config.sample_rate < 1.0 else self._take
+        """Takes what is known of a request that has ended."""
         self._clock = clock
         self._wall = wall
-        self._entries: list[Entry] = []
+        self._records: list[Record] = []
         self._timer: asyncio.TimerHandle | None = None
         self._later = asyncio.get_running_loop().call_later
 
     def __repr__(self) -> str:
-        return f"<AccessLog {len(self._entries)} {self.journal!r}>"
+        return f"<AccessLog {len(self._records)} {self.journal!r}>"
 
-    def note(self, entry: Entry) -> None:
-        """Take what is known of a request that has ended."""
-        if entry.status < self._least or (self._rate < 1.0 and self._random() >= self._rate):
-            return
-        self._entries.append(entry)
-        if self._timer is None:
-            self._timer = self._later(DELAY, self.hand_on)
-        elif len(self._entries) == BATCH:
-            # Not at once: the answer to the request goes out first.
+    def _take(self, record: Record) -> None:
+        records = self._records
+        records.append(record)
+        count = len(records)
+        if count == 1 or count == BATCH:
+            self._due(0.0 if count == BATCH else DELAY)
+
+    def _take_some(self, record: Record) -> None:
+        if record.status >= self._least and (self._rate == 1.0 or self._random() < self._rate):
+            self._take(record)
+
+    def _due(self, delay: float) -> None:
+        """Hand on what is there, so much later. Never at once: the answer to the last request goes out first."""
+        if self._timer is not None:
             self._timer.cancel()
-            self._timer = self._later(0.0, self.hand_on)
+        self._timer = self._later(delay, self.hand_on)
 
     def hand_on(self) -> None:
         """Have what is there written now."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        entries, self._entries = self._entries, []
-        if entries:
-            self.journal.write(self._written(entries, self._wall() - self._clock()))
+        records, self._records = self._records, []
+        if records:
+            self.journal.write(self._written(records, self._wall() - self._clock()))
 
     def reopen(self) -> None:
         """The file has been moved away: go on in a new one."""

@@ -22,8 +22,11 @@ log = logging.getLogger("gateway")
 MOST: Final = 64
 """Batches that may wait to be written; what comes then is dropped."""
 
-LARGEST: Final = 64 << 10
-"""Bytes of one write to a file. A pipe keeps no more than select.PIPE_BUF in one piece (POSIX write())."""
+LARGEST: Final = 256 << 10
+"""Bytes of one write to a file. A pipe keeps no more than select.PIPE_BUF in one piece (POSIX write()).
+
+Each write is a turn for which the thread waits: with the interpreter's lock, and the loop with it.
+"""
 
 _STREAMS: Final = {"stdout": 1, "stderr": 2}
 
@@ -39,6 +42,7 @@ class Journal:
         self._full = full
         self._failed = failed  # of the thread, as _full is of the callers: no cell has two writers
         self._file = _STREAMS.get(path) or _open(path)
+        self._largest = _largest(self._file)
         self._broken = False
         self._work: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"journal {path}", daemon=True)
@@ -78,8 +82,7 @@ class Journal:
             os.close(self._file)
 
     def _append(self, text: bytes) -> None:
-        largest = select.PIPE_BUF if stat.S_ISFIFO(os.fstat(self._file).st_mode) else LARGEST
-        for piece in pieces(text, largest):
+        for piece in pieces(text, self._largest):
             try:
                 self._write(piece)
                 self._broken = False
@@ -102,7 +105,7 @@ class Journal:
             self._complain(error)
             return
         os.close(self._file)
-        self._file = new
+        self._file, self._largest = new, _largest(new)
 
     def _complain(self, error: OSError) -> None:
         if not self._broken:
@@ -119,6 +122,11 @@ def pieces(text: bytes, largest: int) -> Iterator[bytes]:
         start = end
     if start < len(text):
         yield text[start:]
+
+
+def _largest(file: int) -> int:
+    """Bytes that may be written to ``file`` in one piece."""
+    return select.PIPE_BUF if stat.S_ISFIFO(os.fstat(file).st_mode) else LARGEST
 
 
 def _open(path: str) -> int:

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from gateway.message import Headers, Record, header
+from gateway.message import Record, header
 
 LONGEST_PATH: Final = 1024
 """Characters; what exceeds them is left out, so that a line fits into what a pipe takes in one piece."""
@@ -50,36 +50,6 @@ FLAGS: Final = {
 _TRACE = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}").match
 
 
-class Entry(msgspec.Struct, gc=False):
-    """A request that has ended, as far as it is known before anybody puts it into words."""
-
-    started: float
-    """When it had arrived whole, by the clock that times requests."""
-    seconds: float
-    method: bytes
-    target: bytes
-    headers: Headers
-    """Of no interest but for a ``traceparent``; empty where there can be none."""
-    minor: int
-    id: bytes
-    """One that is well formed (layers/recover.py), and needs no quoting."""
-    peer: bytes
-    route: list[bytes]
-    record: Record
-    received: int
-    """Bytes of the body."""
-    status: int
-    sent: int
-    """Bytes of the answer's body."""
-
-    @property
-    def trace_id(self) -> bytes:
-        """The gateway's own trace, or the one that the client's ``traceparent`` names."""
-        parent = header(self.headers, b"traceparent")
-        trace = _TRACE(parent) if parent else None
-        return self.record.trace_id or (trace[1] if trace else b"")
-
-
 class Line(msgspec.Struct, gc=False):
     """What is written of it, in this order; times are milliseconds."""
 
@@ -104,35 +74,41 @@ class Line(msgspec.Struct, gc=False):
     protocol: str
 
 
-def line(entry: Entry, epoch: float) -> Line:
-    """``entry`` in words. ``epoch``: Unix time when the clock that times requests was at 0."""
-    record, status = entry.record, entry.status
+def line(record: Record, epoch: float) -> Line:
+    """``record`` in words. ``epoch``: Unix time when the clock that times requests was at 0."""
     # After a good answer nobody asks for the errors that were got over on the way.
-    failure = record.failure if status >= 400 else ""
+    failure = record.failure if record.status >= 400 else ""
     return Line(
-        datetime.fromtimestamp(epoch + entry.started, UTC),
-        _text(entry.method),
-        _path(entry.target),
+        datetime.fromtimestamp(epoch + record.started, UTC),
+        _text(record.method),
+        _path(record.target),
         record.graph,
-        status,
+        record.status,
         _flags(failure, record),
         failure,
-        entry.received,
-        _sent(entry),
-        int(entry.seconds * 1e6) / 1e3,
+        record.received,
+        _sent(record),
+        int(record.seconds * 1e6) / 1e3,
         int(record.upstream * 1e6) / 1e3,
         int(record.queued * 1e6) / 1e3,
         record.attempts,
-        b", ".join(entry.route).decode("utf-8", "replace"),
-        _text(entry.id),
-        entry.trace_id.decode(),
-        _text(entry.peer),
-        "HTTP/1.1" if entry.minor else "HTTP/1.0",
+        b", ".join(record.route).decode("utf-8", "replace"),
+        _text(record.id),
+        _trace_id(record).decode(),
+        _text(record.peer),
+        "HTTP/1.1" if record.minor else "HTTP/1.0",
     )
 
 
-def _sent(entry: Entry) -> int:
-    return entry.sent if entry.method != b"HEAD" else 0
+def _sent(record: Record) -> int:
+    return record.sent if record.method != b"HEAD" else 0
+
+
+def _trace_id(record: Record) -> bytes:
+    """The gateway's own trace, or the one that the client's ``traceparent`` names."""
+    parent = header(record.headers, b"traceparent")
+    trace = _TRACE(parent) if parent else None
+    return record.trace_id or (trace[1] if trace else b"")
 
 
 def _flags(failure: str, record: Record) -> str:
@@ -151,9 +127,9 @@ def _path(target: bytes) -> str:
 # Text.
 
 
-def as_text(entries: Sequence[Entry], epoch: float) -> bytes:
+def as_text(records: Sequence[Record], epoch: float) -> bytes:
     """``time client "method path protocol" status flags``, then the other fields by name; ``-``: nothing there."""
-    return "".join([_sentence(line(entry, epoch)) for entry in entries]).encode()
+    return "".join([_sentence(line(record, epoch)) for record in records]).encode()
 
 
 def _sentence(line: Line) -> str:
@@ -187,30 +163,34 @@ _PLACE: Final = b"\0"
 
 _BARE, _QUOTED = msgspec.Raw(_PLACE), msgspec.Raw(b'"%b"' % _PLACE)
 _PLACES: Final = {
-    "ts": msgspec.Raw(b'"%bZ"' % _PLACE),
-    **dict.fromkeys(("path", "bytes_in", "bytes_out", "duration_ms", "upstream_ms", "queue_ms", "attempts"), _BARE),
-    **dict.fromkeys(("request_id", "trace_id"), _QUOTED),
-    "client": _BARE,
+    "ts": (msgspec.Raw(b'"%bZ"' % _PLACE), b"%b%b%b"),
+    "path": (_BARE, b"%b"),
+    **dict.fromkeys(("bytes_in", "bytes_out"), (_BARE, b"%d")),
+    **dict.fromkeys(("duration_ms", "upstream_ms"), (_BARE, b"%d%b")),
+    "queue_ms": (_BARE, b"%b"),
+    "attempts": (_BARE, b"%d"),
+    **dict.fromkeys(("request_id", "trace_id"), (_QUOTED, b"%b")),
+    "client": (_BARE, b"%b"),
 }
-"""The fields that differ, in their order."""
+"""The fields that differ, in their order; each with what takes its place."""
 
-_DIGITS: Final = [f"{number:03}" for number in range(1000)]
-_DECIMALS: Final = ["." + (digits.rstrip("0") or "0") for digits in _DIGITS]
+_DIGITS: Final = [b"%03d" % number for number in range(1000)]
+_DECIMALS: Final = [b"." + (digits.rstrip(b"0") or b"0") for digits in _DIGITS]
 """Thousandths, as short as JSON has them."""
 
 _REMEMBERED = 1024
 _LONGEST = 256
 
 
-class Quoted(dict[bytes, str]):
+class Quoted(dict[bytes, bytes]):
     """What comes again and again, as JSON strings; bounded."""
 
     def __init__(self, text: Callable[[bytes], str]) -> None:
         super().__init__()
         self._text = text
 
-    def __missing__(self, part: bytes) -> str:
-        quoted = _quoted(self._text(part))
+    def __missing__(self, part: bytes) -> bytes:
+        quoted = msgspec.json.encode(self._text(part))
         if len(part) <= _LONGEST:
             if len(self) >= _REMEMBERED:
                 self.clear()
@@ -219,55 +199,70 @@ class Quoted(dict[bytes, str]):
 
 
 class Json:
-    """Writes each entry as a JSON object: a ``Line``."""
+    """Writes each record as a JSON object: a ``Line``."""
 
     def __init__(self) -> None:
-        self._patterns: dict[tuple[object, ...], list[str]] = {}
+        self._patterns: dict[tuple[object, ...], bytes] = {}
         self._paths = Quoted(_path)
         self._clients = Quoted(_text)
         self._second = 0
-        self._date = ""
+        self._date = b""
 
-    def __call__(self, entries: Sequence[Entry], epoch: float) -> bytes:
+    def __call__(self, records: Sequence[Record], epoch: float) -> bytes:
         patterns, paths, clients = self._patterns, self._paths, self._clients
+        digits, decimals = _DIGITS, _DECIMALS
         written = []
-        for entry in entries:  # and no call for each, which would be a tenth of it
-            record = entry.record
-            kind: tuple[object, ...]
-            kind = entry.method, record.graph, entry.status, entry.minor, b", ".join(entry.route)
+        for record in records:  # and no call for each, which would be a tenth of it
+            route = record.route
+            branch = route[0] if len(route) == 1 else b", ".join(route)
+            kind: tuple[object, ...] = record.method, record.graph, record.status, record.minor, branch
             if record.failure or record.flags:
                 kind += record.failure, record.reset, record.flags
-            a, b, c, d, e, f, g, h, i, j, k, z = patterns.get(kind) or self._learn(kind, entry, epoch)
-            fraction = epoch + entry.started - self._second
-            if not 0.0 <= fraction < 1.0:
-                fraction = self._turn(epoch + entry.started)
-            micros, took, upstream = floor(fraction * 1e6), floor(entry.seconds * 1e6), floor(record.upstream * 1e6)
-            queued = _milliseconds(record.queued) if record.queued else "0.0"
-            trace_id = entry.trace_id.decode() if entry.headers or record.trace_id else ""
+            arrived = epoch + record.started - self._second
+            if not 0.0 <= arrived < 1.0:
+                arrived = self._turn(epoch + record.started)
+            micros, took, upstream = floor(arrived * 1e6), floor(record.seconds * 1e6), floor(record.upstream * 1e6)
             written.append(
-                f"{a}{self._date}{_DIGITS[micros // 1000]}{_DIGITS[micros % 1000]}{b}{paths[entry.target]}"
-                f"{c}{entry.received}{d}{entry.sent if entry.method != b'HEAD' else 0}"
-                f"{e}{took // 1000}{_DECIMALS[took % 1000]}{f}{upstream // 1000}{_DECIMALS[upstream % 1000]}"
-                f"{g}{queued}{h}{record.attempts}{i}{entry.id.decode()}{j}{trace_id}{k}{clients[entry.peer]}{z}"
+                (patterns.get(kind) or self._learn(kind, record, epoch))
+                % (
+                    self._date,
+                    digits[micros // 1000],
+                    digits[micros % 1000],
+                    paths[record.target],
+                    record.received,
+                    record.sent if record.method != b"HEAD" else 0,
+                    took // 1000,
+                    decimals[took % 1000],
+                    upstream // 1000,
+                    decimals[upstream % 1000],
+                    _milliseconds(record.queued) if record.queued else b"0.0",
+                    record.attempts,
+                    record.id,
+                    _trace_id(record) if record.headers or record.trace_id else b"",
+                    clients[record.peer],
+                )
             )
-        return "".join(written).encode()
+        return b"".join(written)
 
     def _turn(self, arrived: float) -> float:
         """Begin another second, that of ``arrived``, and tell how much of it was over then."""
         self._second = int(arrived)
-        self._date = strftime("%Y-%m-%dT%H:%M:%S.", gmtime(arrived))
+        self._date = strftime("%Y-%m-%dT%H:%M:%S.", gmtime(arrived)).encode()
         return arrived - self._second
 
-    def _learn(self, kind: tuple[object, ...], entry: Entry, epoch: float) -> list[str]:
-        """What stands before, between and after the fields that differ, in all lines of this kind."""
+    def _learn(self, kind: tuple[object, ...], record: Record, epoch: float) -> bytes:
+        """A line of this kind, to be filled in with the fields that differ."""
         if len(self._patterns) >= _REMEMBERED:
             self._patterns.clear()
-        fields = msgspec.structs.asdict(line(entry, epoch)) | _PLACES
-        pattern = msgspec.json.encode(fields) + b"\n"
-        parts = self._patterns[kind] = pattern.decode().split(_PLACE.decode())
-        return parts
+        places = {name: place for name, (place, _) in _PLACES.items()}
+        fields = msgspec.json.encode(msgspec.structs.asdict(line(record, epoch)) | places)
+        pattern = fields.replace(b"%", b"%%") + b"\n"
+        for _, filled in _PLACES.values():
+            pattern = pattern.replace(_PLACE, filled, 1)
+        self._patterns[kind] = pattern
+        return pattern
 
 
-def _milliseconds(seconds: float) -> str:
+def _milliseconds(seconds: float) -> bytes:
     micros = floor(seconds * 1e6)
-    return f"{micros // 1000}{_DECIMALS[micros % 1000]}"
+    return b"%d%b" % (micros // 1000, _DECIMALS[micros % 1000])

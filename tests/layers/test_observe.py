@@ -6,13 +6,15 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.errors import NoHealthyUpstream, Overloaded, UpstreamTimeout
+from gateway.errors import NoHealthyUpstream, Overloaded, UpstreamReset, UpstreamTimeout
 from gateway.layers.observe import observe_backend, observe_graph
 from gateway.layers.recover import Recover
-from gateway.message import Request, Response
+from gateway.message import Record, Request, Response
+from gateway.service import Service
 from gateway.telemetry.metrics import Registry, Series, read
 from tests.support.clock import virtual
 from tests.support.service import MockService, ask
+from tests.support.streams import MockSink, stream_of, streamed
 
 
 def clock() -> Callable[[], float]:
@@ -156,3 +158,95 @@ async def test_a_call_that_was_given_up_is_cancelled_whoever_gave_it_up() -> Non
     await asyncio.wait([call])
     assert numbers.of("gateway_upstream_requests_total") == {("a", "200"): 0.0, ("a", "cancelled"): 1.0}
     assert numbers.of("gateway_upstream_active_requests") == {("a",): 0.0}
+
+
+# Records.
+
+
+def recording(service: Service) -> Service:
+    return observe_backend(Registry.private(), "a", clock(), records=True)(service)
+
+
+def recorded() -> tuple[Request, Record]:
+    request = ask()
+    record = request.record = Record()
+    return request, record
+
+
+@virtual
+async def test_upstream_time_is_that_in_which_any_call_is_under_way() -> None:
+    request, record = recorded()
+    calls = [recording(MockService().answers(after=seconds)) for seconds in (1.0, 3.0)]
+    first = asyncio.ensure_future(calls[0](request))
+    await asyncio.sleep(0.5)
+    second = asyncio.ensure_future(calls[1](request))
+    await asyncio.sleep(1.0)
+    assert (record.calling, record.upstream) == (1, 0.0)
+    await asyncio.wait([first, second])
+    assert (record.attempts, record.calling, record.upstream) == (2, 0, 3.5)
+    await recording(MockService().answers(after=1.0))(request)
+    assert (record.attempts, record.upstream) == (3, 4.5)
+
+
+@virtual
+async def test_a_call_that_fails_says_how_and_one_given_up_ends() -> None:
+    request, record = recorded()
+    with pytest.raises(UpstreamTimeout):
+        await recording(MockService().fails(UpstreamTimeout("late"), after=1.0))(request)
+    assert (record.failure, record.calling, record.upstream) == ("upstream_timeout", 0, 1.0)
+    call = asyncio.ensure_future(recording(MockService().hangs())(request))
+    await asyncio.sleep(1.0)
+    call.cancel()
+    await asyncio.wait([call])
+    assert (record.failure, record.calling, record.upstream) == ("upstream_timeout", 0, 2.0)
+
+
+@virtual
+async def test_how_the_last_connection_ended_is_remembered() -> None:
+    abrupt = UpstreamReset("gone")
+    abrupt.abrupt = True
+    request, record = recorded()
+    service = recording(MockService().fails(abrupt).fails(UpstreamReset("gone")))
+    for expected in (True, False):
+        with pytest.raises(UpstreamReset):
+            await service(request)
+        assert record.reset is expected
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_call_lasts_as_long_as_its_stream(broken: bool) -> None:
+    @virtual
+    async def scenario() -> None:
+        request, record = recorded()
+        stream = stream_of(await recording(MockService().does(streamed(), after=1.0))(request))
+        stream.connect(MockSink())
+        await asyncio.sleep(2.0)
+        assert (record.calling, record.upstream) == (1, 0.0)
+        if broken:
+            stream.cancel(UpstreamTimeout("late"))
+        else:
+            stream.end()
+        assert (record.calling, record.upstream) == (0, 3.0)
+        assert record.failure == ("upstream_timeout" if broken else "")
+
+    scenario()
+
+
+@virtual
+async def test_a_call_is_counted_the_same_with_a_record_and_without() -> None:
+    counted = []
+    for request in (recorded()[0], ask()):
+        numbers = Numbers()
+        service = MockService().answers().answers(status=503).fails(UpstreamTimeout("late"), after=1.0)
+        backend = observe_backend(numbers.registry, "a", clock(), records=True)(service.does(streamed()))
+        for _ in range(2):
+            await backend(request)
+        with pytest.raises(UpstreamTimeout):
+            await backend(request)
+        stream = stream_of(await backend(request))
+        stream.connect(MockSink())
+        stream.end()
+        names = ("requests_total", "duration_seconds", "active_requests")
+        counted.append([numbers.of(f"gateway_upstream_{name}") for name in names])
+    assert counted[0] == counted[1]
+    assert counted[0][0] == {("a", "200"): 2.0, ("a", "503"): 1.0, ("a", "upstream_timeout"): 1.0}
