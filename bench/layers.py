@@ -354,7 +354,7 @@ class Nowhere:
     def __call__(self, span: Span) -> None:
         pass
 
-    def close(self, seconds: float) -> None:
+    def flush(self) -> None:
         pass
 
 

@@ -85,7 +85,9 @@ class Leases:
             log.reopen()
 
     async def flush(self) -> None:
-        """Have what is noted written, within a second."""
+        """Have what is noted written, within a second, and spans sent."""
+        if self.tracer is not None:
+            self.tracer.flush()
         for log in self._logs():
             log.hand_on()
             await asyncio.to_thread(log.journal.flush, FLUSH)

@@ -14,6 +14,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
@@ -37,6 +38,7 @@ from .control.channel import (
     Ready,
     Reopen,
     Serving,
+    Spans,
     Stop,
     ToWorker,
     Unready,
@@ -56,8 +58,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gateway")
 
-FLUSH = 2.0
-"""Seconds at the end of a worker in which its last spans may still be sent."""
+BACKLOG = 4 << 20
+"""Bytes that may wait for the control process before spans are dropped."""
 
 
 class App(Protocol):
@@ -237,8 +239,8 @@ async def serve(handed: Handed) -> None:
 
     registry = Registry(Segment.attach(handed.segment))
     Lag(registry)
-    traces = start_tracing(os.environ, registry)
-    leases = Leases(traces)
+    channel = await worker_end(socket.socket(fileno=handed.channel))
+    leases = Leases(start_tracing(os.environ, registry, partial(_send, channel)) if handed.traced else None)
     sockets = [socket.socket(fileno=descriptor) for descriptor in handed.sockets]
     parts = Parts(
         compile=lambda config: compile_app(config, leases, registry, handed.workers),
@@ -246,11 +248,15 @@ async def serve(handed: Handed) -> None:
         tls=server_context,
         readiness=leases,
     )
-    channel = await worker_end(socket.socket(fileno=handed.channel))
     await Worker(channel, sockets, parts).run()
     await leases.close()
-    if traces is not None:
-        await asyncio.to_thread(traces.close, FLUSH)
+
+
+def _send(channel: Channel[ToWorker, FromWorker], count: int, spans: bytes) -> bool:
+    if channel.backlog > BACKLOG:
+        return False
+    channel.send(Spans(count, spans))
+    return True
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from gateway.config.backend import Backend, Retry
 from gateway.config.batch import Batch
 from gateway.config.schema import Config, Explain, Graph, HeaderRules, Node, Step
 from gateway.telemetry.metrics import Registry
-from gateway.telemetry.tracing import start_tracing
+from gateway.telemetry.tracing import start_export, start_tracing
 from tests.support.collector import collector
 from tests.support.counted import total, until
 from tests.support.loopback import Answer, Call, Reply, Running, Stub, serving, stub
@@ -253,14 +253,15 @@ async def test_a_client_that_leaves_harms_nobody() -> None:
 async def test_a_batch_has_a_span_linked_to_all_its_members(monkeypatch: pytest.MonkeyPatch) -> None:
     async with stub(slowly(negated)) as model, collector() as traces:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", traces.url)
-        tracer = start_tracing(os.environ, Registry.private())
-        assert tracer is not None
+        export = start_export(os.environ, Registry.private())
+        tracer = start_tracing(os.environ, Registry.private(), lambda count, spans: export.take(count, spans) is None)
         config = Config(backends={"b": Backend(url=model.url, batch=Batch())}, graphs={"g": graph()})
         async with serving(config, tracer) as gateway:
             unsampled = ("traceparent", f"00-{'a' * 32}-{'b' * 16}-00")
             calls = [predict(gateway, n, headers=(unsampled,) if n == 1 else ()) for n in range(4)]
             await gathered(gateway, model, *calls)
-        await asyncio.to_thread(tracer.close, 5.0)
+        tracer.flush()
+        await asyncio.to_thread(export.close, 5.0)
     (span,) = traces.named("batch b")
     assert (span.attributes["gateway.batch.rows"], span.attributes["gateway.batch.requests"]) == (3, 3)
     waits = [wait for wait in traces.named("batch.wait") if wait.links]

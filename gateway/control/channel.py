@@ -101,7 +101,14 @@ class Drained(Answer):
     clean: bool
 
 
-FromWorker = Ready | Failed | Serving | Description | Drained
+class Spans(msgspec.Struct, tag=True):
+    """So many spans that have ended, to be exported; encoded, for nobody looks at them on the way."""
+
+    count: int
+    spans: bytes
+
+
+FromWorker = Ready | Failed | Serving | Description | Drained | Spans
 
 
 class Handed(msgspec.Struct, frozen=True):
@@ -114,6 +121,8 @@ class Handed(msgspec.Struct, frozen=True):
     sockets: tuple[int, ...]
     log_level: str
     log_format: Literal["text", "json"] = "text"
+    traced: bool = False
+    """Somebody takes spans."""
 
 
 In = TypeVar("In")
@@ -134,6 +143,11 @@ class Channel(Generic[In, Out]):
         """Queue ``message``; to a dead peer it is lost, which ``receive`` will tell."""
         frame = msgspec.msgpack.encode(message)
         self._writer.write(len(frame).to_bytes(_PREFIX, "big") + frame)
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that the other side has not taken yet."""
+        return self._writer.transport.get_write_buffer_size()
 
     async def receive(self) -> In | None:
         """The next message; None once the other side is gone."""

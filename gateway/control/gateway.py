@@ -20,6 +20,7 @@ from gateway.service import spawn
 from gateway.telemetry import logs
 from gateway.telemetry.metrics import Registry
 from gateway.telemetry.segment import Segment, create
+from gateway.telemetry.tracing import start_export, wanted
 
 from .notify import Notify
 from .process import COMMAND, Launcher
@@ -37,6 +38,10 @@ log = logging.getLogger("gateway")
 
 AT_ONCE = 0.1
 """Seconds that a drain may take after a second signal: enough to tell whether anything was cut short."""
+
+
+EXPORT = 2.0
+"""Seconds at the end in which the last spans may still be sent."""
 
 
 class Options(Protocol):
@@ -71,8 +76,10 @@ class Gateway:
         events = create("gateway-metrics-payload")
         self._sender = SenderProcess(events, options.log_level)
         self._segments = [self._registry.segment, *segments, Segment.attach(events)]
+        self._export = start_export(os.environ, self._registry, workers) if wanted(os.environ) else None
+        spans = self._export.take if self._export is not None else None
         self._supervisor = Supervisor(
-            Launcher(files, ports, options.log_level, command, options.log_format),
+            Launcher(files, ports, options.log_level, command, options.log_format, spans),
             segments,
             self._registry.counter("gateway_worker_restarts_total"),
             self._registry.gauge("gateway_workers"),
@@ -96,6 +103,8 @@ class Gateway:
             watchdog.cancel()
             await self._supervisor.close()
             await self._sender.close()
+            if self._export is not None:
+                await asyncio.to_thread(self._export.close, EXPORT)
             if self._site is not None:
                 await self._site.cleanup()
             for port in (*self._ports, *self._admin):

@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -15,18 +15,29 @@ import msgspec
 from gateway.service import spawn
 from gateway.telemetry.logs import Format
 
-from .channel import Answer, AnyCall, Channel, Failed, FromWorker, Handed, ToWorker, control_end
+from .channel import Answer, AnyCall, Channel, Failed, FromWorker, Handed, Spans, ToWorker, control_end
 from .sockets import Port
 
 COMMAND = (sys.executable, "-P", "-m", "gateway.worker")
 """``-P``: what lies about in the current directory is not to be imported; see ``environment``."""
 
 
+TakeSpans = Callable[[int, bytes], None]
+"""Takes so many spans of a worker's, encoded."""
+
+
 class WorkerProcess:
     """A worker that runs, or did."""
 
-    def __init__(self, slot: int, process: asyncio.subprocess.Process, channel: Channel[FromWorker, ToWorker]) -> None:
+    def __init__(
+        self,
+        slot: int,
+        process: asyncio.subprocess.Process,
+        channel: Channel[FromWorker, ToWorker],
+        export: TakeSpans | None = None,
+    ) -> None:
         self.slot = slot
+        self._export = export
         self._process = process
         self._channel = channel
         self._ids = count(1)
@@ -72,7 +83,10 @@ class WorkerProcess:
 
     async def _listen(self) -> None:
         while (message := await self._channel.receive()) is not None:
-            if (asked := self._asked.get(message.id)) is not None and not asked.done():
+            if isinstance(message, Spans):
+                if self._export is not None:
+                    self._export(message.count, message.spans)
+            elif (asked := self._asked.get(message.id)) is not None and not asked.done():
                 asked.set_result(message)
         self.lost = True
         for number, asked in self._asked.items():
@@ -88,13 +102,17 @@ class WorkerProcess:
 
 @dataclass(frozen=True)
 class Launcher:
-    """Starts workers: ``segments`` are the descriptors of the shared memory, by slot; ``ports`` what they listen on."""
+    """Starts workers: ``segments`` are the descriptors of the shared memory, by slot; ``ports`` what they listen on.
+
+    ``export`` takes their spans; None: they make none.
+    """
 
     segments: Sequence[int]
     ports: Sequence[Port]
     log_level: str
     command: Sequence[str] = COMMAND
     log_format: Format = "text"
+    export: TakeSpans | None = None
 
     async def __call__(self, slot: int) -> WorkerProcess:
         """A new worker for ``slot``; OSError where the system has no room for one."""
@@ -102,7 +120,8 @@ class Launcher:
         ours, theirs = socket.socketpair()
         with theirs:
             segment, logs = self.segments[slot], (self.log_level, self.log_format)
-            handed = Handed(slot, len(self.segments), theirs.fileno(), segment, sockets, *logs)
+            traced = self.export is not None
+            handed = Handed(slot, len(self.segments), theirs.fileno(), segment, sockets, *logs, traced)
             try:
                 process = await asyncio.create_subprocess_exec(
                     *self.command,
@@ -114,7 +133,7 @@ class Launcher:
             except OSError:
                 ours.close()
                 raise
-        return WorkerProcess(slot, process, await control_end(ours))
+        return WorkerProcess(slot, process, await control_end(ours), self.export)
 
 
 MALLOC = {

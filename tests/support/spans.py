@@ -14,7 +14,7 @@ class Spans(list[Span]):
     def __call__(self, span: Span) -> None:
         self.append(span)
 
-    def close(self, seconds: float) -> None:
+    def flush(self) -> None:
         pass
 
     def tracer(self, ratio: float = 1.0, *, by_parent: bool = True, propagation: Propagation | None = None) -> Tracer:

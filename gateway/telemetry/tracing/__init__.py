@@ -1,47 +1,56 @@
 """Traces, configured as everywhere by OTEL_*. Without an exporter there is no tracer, and nothing is imported for one.
 
+Workers trace; the control process exports, and only there is anything of OpenTelemetry imported.
+
 https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 """
 
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from gateway.telemetry.metrics import Registry
 
 if TYPE_CHECKING:
+    from .export import Export
+    from .relay import Send
+    from .span import Ended
     from .tracer import Sink, Tracer
 
 log = logging.getLogger("gateway")
 
-_SWITCH = 0.0005
-"""Seconds that the exporter's thread may compute while a request waits for the interpreter; Python's own is 5 ms."""
 
-
-def start_tracing(environ: Mapping[str, str], registry: Registry) -> Tracer | None:
-    """What the environment asks for; None: no traces. Ask once in a process, for it starts a thread."""
-    if not wanted(environ):
-        return None
+def start_tracing(environ: Mapping[str, str], registry: Registry, send: Send) -> Tracer:
+    """What traces a worker's requests, as the environment asks for; ``send`` takes spans that have ended away."""
     from . import exemplars
     from .context import propagation
-    from .export import Export, batching
-    from .otlp import otlp
+    from .export import batching
+    from .relay import BATCH, Relay
     from .sampler import sampler
     from .tracer import Tracer
 
-    try:
-        send = otlp()
-    except Exception:  # what OpenTelemetry makes of its variables; a gateway without traces is better than none
-        log.exception("no traces are sent")
-        return None
-    sys.setswitchinterval(_SWITCH)
-    sink: Sink = Export(send, registry, batching(environ))
+    sink: Sink = Relay(send, registry, min(BATCH, batching(environ).size))
     if exemplars.wanted(environ):
         sink = exemplars.Exemplify(sink, registry)
     return Tracer(sampler(environ), propagation(environ), sink)
+
+
+def start_export(environ: Mapping[str, str], registry: Registry, workers: int = 1) -> Export:
+    """What sends the spans of so many workers to a collector. Ask once in a process, for it starts a thread."""
+    from .export import Export, batching
+
+    each = batching(environ)
+    return Export(_otlp, registry, msgspec.structs.replace(each, room=each.room * workers))
+
+
+def _otlp() -> Callable[[list[Ended]], bool]:
+    from .otlp import otlp  # in the thread, for it takes a tenth of a second
+
+    return otlp()
 
 
 def wanted(environ: Mapping[str, str]) -> bool:

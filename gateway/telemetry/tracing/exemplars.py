@@ -30,8 +30,8 @@ class Exemplify:
             self._keep(span)
         self._sink(span)
 
-    def close(self, seconds: float) -> None:
-        self._sink.close(seconds)
+    def flush(self) -> None:
+        self._sink.flush()
 
     def _keep(self, span: Span) -> None:
         graph = str(span.attributes["gateway.graph"])

@@ -1,25 +1,32 @@
-"""Export: a thread that sends spans on.
+"""Export: a thread of the control process that sends on the spans of all workers.
 
-The rule: whatever befalls it, requests do not wait. Spans that find no room are dropped, and counted.
+The rule: whatever befalls it, nobody waits. Spans that find no room are dropped, and counted.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 
 import msgspec
 
 from gateway.telemetry.metrics import Registry
 
-from .span import Span
+from .span import Ended
 
 log = logging.getLogger("gateway")
 
-Send = Callable[[list[Span]], bool]
+Send = Callable[[list[Ended]], bool]
 """Sends them, now, and tells whether they have arrived; it may take its time."""
+
+NICE = 5
+"""It gives way to requests."""
+
+_decode = msgspec.msgpack.Decoder(list[Ended]).decode
 
 
 class Batching(msgspec.Struct, frozen=True):
@@ -47,31 +54,39 @@ def _number(environ: Mapping[str, str], name: str, default: int) -> int:
 
 
 class Export:
-    """Give it spans from one thread only; ``send`` is called in another."""
+    """``connect`` gives what sends; it is called in the thread, and so is that."""
 
-    def __init__(self, send: Send, registry: Registry, batching: Batching) -> None:
-        self._send = send
+    def __init__(self, connect: Callable[[], Send], registry: Registry, batching: Batching) -> None:
+        self._connect = connect
         self._batching = batching
-        self._queue: deque[Span] = deque()
+        self._queue: deque[tuple[int, bytes]] = deque()
+        self._taken = 0
+        self._done = 0  # of the thread, as _taken is of the callers: no number has two writers
         self._wake = threading.Event()
         self._closing = False
         self._dropped = registry.counter("gateway_trace_spans_dropped_total")
         self._sent = registry.counter("gateway_trace_spans_total", result="success")
         self._failed = registry.counter("gateway_trace_spans_total", result="failure")
-        # A daemon: a collector that does not answer must not keep a worker from its end.
+        # A daemon: a collector that does not answer must not keep the gateway from its end.
         self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
         self._thread.start()
 
     def __repr__(self) -> str:
-        return f"<Export {len(self._queue)}/{self._batching.room}>"
+        return f"<Export {self.waiting}/{self._batching.room}>"
 
-    def __call__(self, span: Span) -> None:
-        waiting = len(self._queue)
-        if waiting >= self._batching.room or self._closing:
-            self._dropped.add()
+    @property
+    def waiting(self) -> int:
+        """Spans that nobody has begun to send."""
+        return self._taken - self._done
+
+    def take(self, count: int, spans: bytes) -> None:
+        """``spans``: so many ``Ended``, in msgpack. To be called from one thread only."""
+        if self.waiting + count > self._batching.room or self._closing:
+            self._dropped.add(count)
             return
-        self._queue.append(span)
-        if waiting + 1 == self._batching.size:
+        self._taken += count
+        self._queue.append((count, spans))
+        if self.waiting >= self._batching.size:
             self._wake.set()
 
     def close(self, seconds: float) -> None:
@@ -81,32 +96,41 @@ class Export:
         self._thread.join(seconds)
         if self._thread.is_alive():
             log.warning("the collector of traces did not take all spans in time")
-        self._dropped.add(len(self._queue))
-        self._queue.clear()
+        self._dropped.add(self.waiting)
+        self._taken = self._done
+
+    # The thread.
 
     def _run(self) -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        send = self._connected()
         while not self._closing:
             self._wake.wait(self._batching.delay)
             self._wake.clear()
-            self._drain()
-        self._drain()
+            self._drain(send)
+        self._drain(send)
 
-    def _drain(self) -> None:
-        while batch := self._next():
-            (self._sent if self._arrives(batch) else self._failed).add(len(batch))
-
-    def _arrives(self, batch: list[Span]) -> bool:
+    def _connected(self) -> Send:
         try:
-            return self._send(batch)
-        except Exception:
-            log.exception("%d spans could not be sent", len(batch))
-            return False
+            return self._connect()
+        except Exception:  # what OpenTelemetry makes of its variables; a gateway without traces is better than none
+            log.exception("no traces are sent")
+            return lambda spans: False
 
-    def _next(self) -> list[Span]:
-        batch: list[Span] = []
-        try:
-            while len(batch) < self._batching.size:
-                batch.append(self._queue.popleft())
-        except IndexError:
-            pass  # asking first whether there is one would not do: close() may take it away
-        return batch
+    def _drain(self, send: Send) -> None:
+        waiting = self._arrived()
+        while batch := list(islice(waiting, self._batching.size)):
+            self._done += len(batch)
+            (self._sent if _sent(send, batch) else self._failed).add(len(batch))
+
+    def _arrived(self) -> Iterator[Ended]:
+        while self._queue:
+            yield from _decode(self._queue.popleft()[1])
+
+
+def _sent(send: Send, batch: list[Ended]) -> bool:
+    try:
+        return send(batch)
+    except Exception:
+        log.exception("%d spans could not be sent", len(batch))
+        return False

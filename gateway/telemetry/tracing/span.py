@@ -31,6 +31,24 @@ class Recording(msgspec.Struct, frozen=True):
     """Nanoseconds between the clock that times spans, which is never set back, and Unix time."""
 
 
+class Ended(msgspec.Struct, frozen=True, array_like=True):
+    """A span as it leaves the worker; see there."""
+
+    trace_id: bytes
+    state: bytes
+    id: bytes
+    parent: bytes
+    name: str
+    kind: Kind
+    start: int
+    end: int
+    attributes: Attributes
+    remote: bool
+    error: str | None
+    links: list[tuple[bytes, bytes]]
+    """Ids of trace and span."""
+
+
 class Span(msgspec.Struct, eq=False):
     """A part of the work on a request. Times are Unix time in nanoseconds, ids hexadecimal digits."""
 
@@ -87,6 +105,24 @@ class Span(msgspec.Struct, eq=False):
         """It ends now, and goes where all spans go."""
         self.end = perf_counter_ns() + self.recording.offset
         self.recording.export(self)
+
+    def ended(self) -> Ended:
+        """What there is to tell of it."""
+        recording = self.recording
+        return Ended(
+            recording.trace_id,
+            recording.state,
+            self.id,
+            self.parent,
+            self.name,
+            self.kind,
+            self.start,
+            self.end,
+            self.attributes,
+            self.remote,
+            self.error,
+            [(other.trace_id, other.id) for other in self.links],
+        )
 
 
 def offset() -> int:

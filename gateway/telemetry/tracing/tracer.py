@@ -22,7 +22,7 @@ class Sink(Protocol):
     """Where spans go when they have ended. It never waits, and never fails."""
 
     def __call__(self, span: Span, /) -> None: ...
-    def close(self, seconds: float, /) -> None: ...
+    def flush(self) -> None: ...
 
 
 class Tracer:
@@ -52,9 +52,9 @@ class Tracer:
         request.stamp += lines
         return None
 
-    def close(self, seconds: float) -> None:
-        """Send on what has ended, but give up after so long."""
-        self._sink.close(seconds)
+    def flush(self) -> None:
+        """Send on what has ended."""
+        self._sink.flush()
 
     def _join(self, request: Request) -> Span | None:
         """The caller may have begun the trace, and decided."""

@@ -116,16 +116,16 @@ def test_exemplars_are_beside_the_histogram_that_the_configuration_chose() -> No
     assert [series.bounds for series, _ in read(registry.segment)] == [NATIVE]
 
 
-def test_the_end_is_passed_on() -> None:
-    class Ending(Spans):
-        seconds = 0.0
+def test_a_flush_is_passed_on() -> None:
+    class Flushed(Spans):
+        flushed = False
 
-        def close(self, seconds: float) -> None:
-            self.seconds = seconds
+        def flush(self) -> None:
+            self.flushed = True
 
-    sink = Ending()
-    Exemplify(sink, Registry.private()).close(2.0)
-    assert sink.seconds == 2.0
+    sink = Flushed()
+    Exemplify(sink, Registry.private()).flush()
+    assert sink.flushed
 
 
 @pytest.mark.parametrize(

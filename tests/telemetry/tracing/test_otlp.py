@@ -32,7 +32,7 @@ def begun(name: str = "POST iris") -> Span:
 
 
 def encoded(span: Span) -> Received:
-    (one,) = received(otlp.encoded(otlp._attributes({"service.name": "shop"}), [span]).SerializeToString())
+    (one,) = received(otlp.encoded(otlp._attributes({"service.name": "shop"}), [span.ended()]).SerializeToString())
     return one
 
 
@@ -95,7 +95,7 @@ def test_what_is_sent_is_what_opentelemetry_would_send() -> None:
     for message in expected.resource_spans[0].scope_spans[0].spans:
         if not message.status.code:
             message.ClearField("status")  # unset, and said to be
-    assert otlp.encoded(otlp._attributes(resource.attributes), spans) == expected
+    assert otlp.encoded(otlp._attributes(resource.attributes), [span.ended() for span in spans]) == expected
 
 
 def test_a_version_that_encodes_elsewhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +128,7 @@ async def test_over_the_wire(environ: dict[str, str], name: str, monkeypatch: py
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
         for key, value in environ.items():
             monkeypatch.setenv(key, value)
-        assert await asyncio.to_thread(otlp.otlp(), [span])
+        assert await asyncio.to_thread(otlp.otlp(), [span.ended()])
         (arrived,) = traces.spans
     assert arrived.resource["service.name"] == name
     assert arrived.resource["telemetry.sdk.language"] == "python"

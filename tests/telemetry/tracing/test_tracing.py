@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import asyncio
+import os
 import subprocess
 import sys
 
 import pytest
 
-from gateway.telemetry.metrics import Registry
-from gateway.telemetry.tracing import start_tracing, wanted
+from gateway.telemetry.metrics import Registry, read
+from gateway.telemetry.tracing import start_export, start_tracing, wanted
+from tests.support.collector import collector
+from tests.support.service import ask
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
 
@@ -39,30 +43,60 @@ def test_on_and_off(environ: dict[str, str], expected: bool, caplog: pytest.LogC
     ],
 )
 def test_an_exporter_that_there_is_not_is_logged(environ: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
-    assert start_tracing(environ, Registry.private()) is None
+    assert not wanted(environ)
     assert "no traces are sent: exporter" in caplog.text
 
 
-def test_off_nothing_of_opentelemetry_is_imported() -> None:
-    code = """
-import sys
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_worker_imports_nothing_of_opentelemetry(traced: bool) -> None:
+    code = f"""
+import asyncio, sys
 import gateway.worker, gateway.compile, gateway.http.listener
 from gateway.telemetry.metrics import Registry
 from gateway.telemetry.tracing import start_tracing
-assert start_tracing({}, Registry.private()) is None
+
+async def begin():
+    return start_tracing({{}}, Registry.private(), print)
+
+if {traced}:
+    asyncio.run(begin())
 loaded = [name for name in sys.modules if name.split(".")[0] in ("opentelemetry", "requests", "google")]
-loaded += [name for name in sys.modules if name.startswith("gateway.telemetry.tracing.")]
+if not {traced}:
+    loaded += [name for name in sys.modules if name.startswith("gateway.telemetry.tracing.")]
 sys.exit(" ".join(loaded) or 0)
 """
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
-def test_variables_that_make_no_sense_are_logged_and_nothing_is_traced(
+async def test_what_a_worker_traces_reaches_the_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = Registry.private()
+    async with collector() as traces:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", traces.url)
+        export = start_export(os.environ, registry)
+
+        def send(count: int, spans: bytes) -> bool:
+            export.take(count, spans)
+            return True
+
+        tracer = start_tracing(os.environ, registry, send)
+        span = tracer.begin(ask())
+        assert span is not None
+        span.name, span.attributes["gateway.graph"] = "POST iris", "iris"
+        span.finish()
+        tracer.flush()
+        await asyncio.to_thread(export.close, 20.0)
+    (arrived,) = traces.spans
+    assert (arrived.id, arrived.name) == (span.id.decode(), "POST iris")
+    assert registry.counter("gateway_trace_spans_total", result="success").value == 1
+    assert [series.labels for series, _ in read(registry.segment) if series.kind == "exemplars"] == [("iris",)]
+
+
+def test_variables_that_make_no_sense_are_logged_and_nothing_is_sent(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse() -> object:
         raise ValueError("'brotli' is not a valid Compression")
 
     monkeypatch.setattr("opentelemetry.exporter.otlp.proto.http.trace_exporter.OTLPSpanExporter", refuse)
-    assert start_tracing(ENDPOINT, Registry.private()) is None
+    start_export(ENDPOINT, Registry.private()).close(20.0)
     assert "no traces are sent" in caplog.text

@@ -1,0 +1,68 @@
+"""Relay: spans that have ended leave the worker, some at a time, for the control process, which exports them.
+
+The rule: whatever befalls them there, requests do not wait, and share no interpreter with it. What finds no way out is
+dropped, and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from gateway.telemetry.metrics import Registry
+
+from .span import Span
+
+DELAY: Final = 0.5
+"""Seconds that a span waits for others, at most: those that a worker loses when it is killed."""
+
+BATCH: Final = 64
+"""Spans that are sent as soon as there are so many, and no more of them at once."""
+
+Send = Callable[[int, bytes], bool]
+"""Takes that many spans, encoded, to where they are exported; False where there is no room for them."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Relay:
+    """Takes each span as it ends."""
+
+    def __init__(self, send: Send, registry: Registry, batch: int = BATCH) -> None:
+        self._send = send
+        self._batch = batch
+        self._dropped = registry.counter("gateway_trace_spans_dropped_total")
+        self._spans: list[Span] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._later = asyncio.get_running_loop().call_later
+
+    def __repr__(self) -> str:
+        return f"<Relay {len(self._spans)}>"
+
+    def __call__(self, span: Span) -> None:
+        spans = self._spans
+        spans.append(span)
+        count = len(spans)
+        if count == self._batch:
+            self._due(0.0)
+        elif count == 1:
+            self._due(DELAY)
+
+    def flush(self) -> None:
+        """Send what is there now."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        spans, self._spans = self._spans, []
+        for first in range(0, len(spans), self._batch):
+            some = [span.ended() for span in spans[first : first + self._batch]]
+            if not self._send(len(some), _encode(some)):
+                self._dropped.add(len(some))
+
+    def _due(self, delay: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._later(delay, self.flush)
