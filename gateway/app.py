@@ -9,6 +9,7 @@ from typing import Protocol
 from .http.arrival import Refusal
 from .layers.recover import Recover
 from .message import Request, Response
+from .service import called
 
 
 class Held(Protocol):
@@ -30,6 +31,7 @@ class App:
         refused: Callable[[Refusal], None] | None = None,
     ) -> None:
         self._entry = entry
+        self._answer = called(entry)
         self._held = held
         self._refused = refused
 
@@ -37,7 +39,8 @@ class App:
         return f"<App in_flight={self.in_flight}>"
 
     def __call__(self, request: Request) -> Awaitable[Response]:
-        return self._entry(request)
+        answer = self._answer  # it is dear in Python 3.11 to call what an attribute holds
+        return answer(request)
 
     def refused(self, refusal: Refusal) -> None:
         """A client was refused before its request had arrived."""

@@ -46,7 +46,7 @@ from .layers.trace import trace, trace_node, withhold
 from .leases import Lease, Leases
 from .payload.recorder import Recorder
 from .payload.sampling import sampling
-from .service import Layer, Service, stack
+from .service import Layer, Service, called, stack
 from .telemetry.metrics import Counter, Registry
 from .telemetry.names import BOUNDS
 
@@ -98,7 +98,7 @@ class _Compiler:
 
     def _around(self, entry: Service) -> App:
         """Records begin and end with Recover, so that the access log sees what clients see."""
-        return App(Recover(entry, self._access), self._lease, self._access.refused if self._access else None)
+        return App(Recover(called(entry), self._access), self._lease, self._access.refused if self._access else None)
 
     def _keeps_records(self) -> Access | None:
         log = self._config.telemetry.access_log

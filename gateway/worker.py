@@ -46,7 +46,7 @@ from .control.channel import (
 )
 from .errors import GatewayError
 from .message import Request, Response
-from .service import spawn
+from .service import called, spawn
 from .telemetry import logs
 from .telemetry.lag import Lag
 from .telemetry.metrics import Registry
@@ -199,7 +199,7 @@ class Worker:
 
     async def _start(self, new: Prepared) -> None:
         self._server = self._parts.server(new.config.server)
-        self._server.app, self._server.note = new.app, new.app.refused
+        self._server.app, self._server.note = called(new.app), new.app.refused
         await self._server.start(self._sockets, new.tls)
         self._current = new
         # What is there now stays: no collection need ever look at it again.
@@ -213,7 +213,7 @@ class Worker:
             # Into the context that the listeners hold; handshakes under way keep the certificate they began with.
             old.tls.load_cert_chain(tls.cert_file, tls.key_file)
         server.configure(new.config.server)
-        server.app, server.note = new.app, new.app.refused
+        server.app, server.note = called(new.app), new.app.refused
         self._current = new._replace(tls=old.tls)
         spawn(old.app.retire(), "retire")
 

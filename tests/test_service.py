@@ -10,7 +10,7 @@ import pytest
 from gateway import service
 from gateway.errors import NoHealthyUpstream
 from gateway.message import Request, Response
-from gateway.service import Layer, Service, begin, spawn, stack
+from gateway.service import Layer, Service, begin, called, spawn, stack
 from tests.support.clock import virtual
 from tests.support.service import MockService, ask
 
@@ -35,8 +35,21 @@ async def test_the_first_layer_of_a_stack_is_the_outermost_and_none_is_no_layer(
 
 def test_a_stack_without_layers_is_the_service_itself() -> None:
     innermost = MockService()
-    assert stack(service=innermost) is innermost
-    assert stack(None, service=innermost) is innermost
+    assert stack(service=innermost) == stack(None, service=innermost) == called(innermost)
+
+
+def test_what_is_called_is_a_method_unless_callers_know_more_of_it() -> None:
+    class Known(MockService):
+        def call(self, request: Request, tried: list[object]) -> None: ...
+
+    async def function(request: Request) -> Response:
+        return Response(200, [])
+
+    service, known = MockService(), Known()
+    assert called(service) == service.__call__ != service
+    assert called(called(service)) == called(service)
+    assert called(function) is function
+    assert called(known) is known
 
 
 @virtual

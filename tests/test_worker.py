@@ -34,6 +34,7 @@ from gateway.control.channel import (
 from gateway.control.channel import Drain as DrainCall
 from gateway.http.arrival import Refusal
 from gateway.message import Request, Response
+from gateway.service import called
 from gateway.worker import Parts, Worker
 
 
@@ -168,14 +169,14 @@ async def test_nothing_is_served_before_the_first_commit(rig: Rig) -> None:
     assert rig.server.started == []
     assert await rig.ask(Commit(11, generation=1)) == Serving(11)
     assert rig.server.started == [([], None)]
-    assert rig.server.app is rig.apps[0]
+    assert rig.server.app == called(rig.apps[0])
     assert rig.server.note == rig.apps[0].refused
 
 
 async def test_a_commit_swaps_generations_and_retires_the_old_one(rig: Rig) -> None:
     await rig.serve(1, Config(default_graph="a"))
     await rig.serve(2, Config(default_graph="b"))
-    assert rig.server.app is rig.apps[1]
+    assert rig.server.app == called(rig.apps[1])
     assert rig.server.note == rig.apps[1].refused
     assert len(rig.server.started) == 1
     assert rig.server.configured == [Server()]
@@ -192,7 +193,7 @@ async def test_before_the_first_configuration_there_is_nothing_to_describe(rig: 
 async def test_what_cannot_be_built_is_told_and_changes_nothing(rig: Rig, graph: str, line: str) -> None:
     await rig.serve(1, Config(default_graph="a"))
     assert await rig.prepare(2, Config(default_graph=graph)) == Failed(10, (line,))
-    assert rig.server.app is rig.apps[0]
+    assert rig.server.app == called(rig.apps[0])
     assert not rig.apps[0].retired.is_set()
 
 
@@ -202,7 +203,7 @@ async def test_an_abort_retires_what_was_prepared(rig: Rig) -> None:
     rig.channel.send(Abort(2))
     await rig.apps[1].retired.wait()
     assert await rig.ask(Commit(11, generation=2)) == Failed(11, ("generation 2 was not prepared",))
-    assert rig.server.app is rig.apps[0]
+    assert rig.server.app == called(rig.apps[0])
 
 
 async def test_an_abort_of_another_generation_is_ignored(rig: Rig) -> None:
