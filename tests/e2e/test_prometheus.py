@@ -25,7 +25,7 @@ pytestmark = [
 EVERYTHING = """
 server: {{listen: "127.0.0.1:0", workers: 2, drain: {{delay: 0s, timeout: 30s}}, limits: {{maxInFlight: 100}}}}
 admin: {{listen: "127.0.0.1:0"}}
-telemetry: {{stepMetrics: true, accessLog: {{path: {log}}}}}
+telemetry: {{stepMetrics: true, overheadMetrics: true, accessLog: {{path: {log}}}}}
 backends:
   m:
     endpoints: ["{one}", "{other}"]
