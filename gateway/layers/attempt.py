@@ -37,9 +37,9 @@ def calling(service: Service) -> Call:
     return lambda request, tried: service(request)
 
 
-def count(request: Request) -> int:
-    """Which attempt it is, from 1."""
-    said = _COUNT.search(request.stamp)
+def count(stamp: bytes) -> int:
+    """Which attempt it is, from 1, that sends ``stamp``."""
+    said = _COUNT.search(stamp)
     return int(said[1]) if said else 1
 
 

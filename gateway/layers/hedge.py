@@ -90,7 +90,7 @@ class Hedge:
     async def _race(self, request: Request, tried: list[Endpoint], first: Future[Response], since: float) -> Response:
         """Make the second call too; ``first`` was made at ``since``."""
         now = self._clock()
-        second = begin(self._call, attempt(request, count(request) + 1, now, request.deadline), tried)
+        second = begin(self._call, attempt(request, count(request.stamp) + 1, now, request.deadline), tried)
         winner = first
         answer: Response | None = None
         try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from gateway.errors import GatewayError
 from gateway.http.origin import Origin
-from gateway.message import Request, Response, header
+from gateway.message import Headers, Request, Response, header
 from gateway.service import Layer, Service
 
 from .attempt import count
@@ -38,17 +38,27 @@ class Trace:
     def __init__(self, inner: Service, tracer: Tracer, graph: str, scheme: str, route: Route) -> None:
         self.inner = inner
         self._begin = tracer.begin
+        self._roots = tracer.roots
+        self._root = tracer.root
         self._graph = graph
         self._scheme = scheme
         self._route = route
 
     def __call__(self, request: Request) -> Awaitable[Response]:
-        inner, begin = self.inner, self._begin  # it is dear in Python 3.11 to call what an attribute holds
-        span = begin(request)
+        inner = self.inner  # it is dear in Python 3.11 to call what an attribute holds
+        if request.encoded is None:
+            span = self._begin(request)
+        elif (lines := next(self._roots)) is None:
+            span = self._root(request)
+        else:  # most requests, for a head that is known has nothing about traces in it (http/heads.py)
+            request.stamp += lines
+            return inner(request)
         return inner(request) if span is None else self._traced(request, span)
 
     async def _traced(self, request: Request, span: Span) -> Response:
-        self._describe(request, span)
+        span.describe = partial(
+            self._describe, request.method, request.target, request.headers, request.id, request.peer
+        )
         if request.record is not None:
             request.record.trace_id = span.trace_id
         try:
@@ -61,21 +71,24 @@ class Trace:
         _answered(span, answer, _SERVER_ERROR)
         return answer
 
-    def _describe(self, request: Request, span: Span) -> None:
-        route = self._route(request.target) or self._graph
-        span.name = f"{_name(request.method)} {route}"
-        span.attributes |= _method(request.method)
-        span.attributes |= {
+    def _describe(
+        self, method: bytes, target: bytes, headers: Headers, id: bytes, peer: bytes, span: Span
+    ) -> Attributes:
+        route = self._route(target) or self._graph
+        span.name = f"{_name(method)} {route}"
+        attributes = {
+            **_method(method),
             "url.scheme": self._scheme,
-            "url.path": request.target.partition(b"?")[0].decode("latin-1"),
+            "url.path": target.partition(b"?")[0].decode("latin-1"),
             "http.route": route,
             "gateway.graph": self._graph,
-            "gateway.request_id": request.id.decode("latin-1"),
+            "gateway.request_id": id.decode("latin-1"),
         }
-        if request.peer:
-            span.attributes["client.address"] = span.attributes["network.peer.address"] = request.peer.decode()
-        if agent := header(request.headers, b"user-agent"):
-            span.attributes["user_agent.original"] = agent.decode("latin-1")
+        if peer:
+            attributes["client.address"] = attributes["network.peer.address"] = peer.decode()
+        if agent := header(headers, b"user-agent"):
+            attributes["user_agent.original"] = agent.decode("latin-1")
+        return attributes
 
 
 class TraceNode:
@@ -83,21 +96,17 @@ class TraceNode:
 
     def __init__(self, inner: Service, graph: str, node: str, kind: str) -> None:
         self.inner = inner
-        self._graph = graph
-        self._node = node
-        self._kind = kind
+        self._name = f"node {node}"
         self._mark = f"{node}=".encode()
+        self._ours: Attributes = {"gateway.graph": graph, "gateway.node": node, "gateway.type": kind}
 
     def __call__(self, request: Request) -> Awaitable[Response]:
         inner, above = self.inner, request.trace
         return inner(request) if above is None else self._traced(request, above)
 
     async def _traced(self, request: Request, above: Span) -> Response:
-        ours: Attributes = {"gateway.graph": self._graph, "gateway.node": self._node, "gateway.type": self._kind}
-        if step := request.at[1]:
-            ours["gateway.step"] = step
-        span = request.trace = above.child(f"node {self._node}", ours)
-        taken = len(request.route)
+        span = request.trace = above.child(self._name, {})
+        step, taken = request.at[1], len(request.route)
         try:
             answer = await self.inner(request)
             span.answered(answer.status, _SERVER_ERROR)
@@ -108,10 +117,17 @@ class TraceNode:
         finally:
             # Given back, and no copy made: whoever called may send the same request elsewhere, and reads ``at`` of it.
             request.trace = above
-            for branch in request.route[taken:]:
-                if branch.startswith(self._mark):
-                    ours["gateway.branch"] = branch.removeprefix(self._mark).decode()
+            span.describe = partial(self._describe, step, request.route[taken:])
             span.finish()
+
+    def _describe(self, step: str, route: list[bytes], span: Span) -> Attributes:
+        attributes = self._ours.copy()
+        if step:
+            attributes["gateway.step"] = step
+        for branch in route:
+            if branch.startswith(self._mark):
+                attributes["gateway.branch"] = branch.removeprefix(self._mark).decode()
+        return attributes
 
 
 class Withhold:
@@ -143,12 +159,9 @@ class TraceAttempt:
         return inner(request) if above is None else self._traced(request, above)
 
     async def _traced(self, request: Request, above: Span) -> Response:
-        target = request.target.decode("latin-1")
-        attributes = {**self._ours, **_method(request.method), "url.full": self._base + target}
-        if (number := count(request)) > 1:
-            attributes["http.request.resend_count"] = number - 1
-        span = above.child(_name(request.method), attributes, "client")
-        call = request.derive(request.deadline)
+        span = above.child("", {}, "client")
+        span.describe = partial(self._describe, request.method, request.target, request.stamp)
+        call = request.derive(request.deadline)  # another attempt may be made of the same request meanwhile
         # Where the backend is told its parent, that is this attempt and no other.
         call.stamp = request.stamp.replace(span.recording.lines, span.lines)
         try:
@@ -158,6 +171,13 @@ class TraceAttempt:
             raise
         _answered(span, answer, _ANY_ERROR)
         return answer
+
+    def _describe(self, method: bytes, target: bytes, stamp: bytes, span: Span) -> Attributes:
+        span.name = _name(method)
+        attributes = {**self._ours, **_method(method), "url.full": self._base + target.decode("latin-1")}
+        if (number := count(stamp)) > 1:
+            attributes["http.request.resend_count"] = number - 1
+        return attributes
 
 
 def _answered(span: Span, answer: Response, bad: int) -> None:

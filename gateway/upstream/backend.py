@@ -212,7 +212,7 @@ class Upstream:
             if self._patience is None:
                 return connections(request)
             now = self._loop.time()
-            return connections(attempt(request, count(request), now, min(request.deadline, now + self._patience)))
+            return connections(attempt(request, count(request.stamp), now, min(request.deadline, now + self._patience)))
 
         return call
 

@@ -7,10 +7,11 @@ from contextlib import suppress
 import pytest
 
 from gateway.errors import BadRequest, GatewayError, UpstreamReset
+from gateway.http.heads import request_head
 from gateway.http.origin import Origin, split
 from gateway.layers.forward import Allowed
 from gateway.layers.trace import trace, trace_attempts, trace_node, withhold
-from gateway.message import Record, Request
+from gateway.message import Record, Request, Response
 from gateway.service import Service, stack
 from gateway.telemetry.tracing.context import Propagation
 from gateway.telemetry.tracing.tracer import Tracer
@@ -243,3 +244,25 @@ async def test_a_streamed_answer_is_spanned_to_its_end(error: GatewayError | Non
     assert (attempt.attributes.get("error.type"), server.attributes.get("error.type")) == (kind, kind)
     assert server.attributes["http.response.status_code"] == 200
     assert request.record.trace_id == server.trace_id
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.5, 1.0])
+async def test_a_head_that_is_known_is_traced_as_any_other(ratio: float) -> None:
+    spans = Spans()
+    service = edge(trace_attempts("b", ORIGIN)(always), spans.tracer(ratio))
+    told: list[bytes] = []
+    for _ in range(400):
+        request = ask()
+        request.encoded = request_head(request.method, request.target, request.headers, 2)
+        await service(request)
+        told += [decision for _, decision in TRACEPARENT.findall(request.stamp)]
+    traced = [span for span in spans if span.kind == "server"]
+    assert len(told) == 400
+    assert told.count(b"1") == len(traced) == len(spans) / 2
+    assert abs(len(traced) - 400 * ratio) <= 80 * (0.0 < ratio < 1.0)
+    assert len({span.trace_id for span in traced}) == len(traced)
+    assert all(span.attributes["gateway.request_id"] == "id-1" for span in traced)
+
+
+async def always(request: Request) -> Response:
+    return Response(200, [])

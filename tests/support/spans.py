@@ -12,6 +12,7 @@ class Spans(list[Span]):
     """Those that have ended, in the order of their ends."""
 
     def __call__(self, span: Span) -> None:
+        span.ended()  # and what was put off is told
         self.append(span)
 
     def flush(self) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .export import Export
     from .relay import Send
     from .span import Ended
-    from .tracer import Sink, Tracer
+    from .tracer import Tracer
 
 log = logging.getLogger("gateway")
 
@@ -33,10 +33,9 @@ def start_tracing(environ: Mapping[str, str], registry: Registry, send: Send) ->
     from .sampler import sampler
     from .tracer import Tracer
 
-    sink: Sink = Relay(send, registry, min(BATCH, batching(environ).size))
-    if exemplars.wanted(environ):
-        sink = exemplars.Exemplify(sink, registry)
-    return Tracer(sampler(environ), propagation(environ), sink)
+    look = exemplars.Exemplify(registry) if exemplars.wanted(environ) else None
+    relay = Relay(send, registry, min(BATCH, batching(environ).size), look)
+    return Tracer(sampler(environ), propagation(environ), relay)
 
 
 def start_export(environ: Mapping[str, str], registry: Registry, workers: int = 1) -> Export:

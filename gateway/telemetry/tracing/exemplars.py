@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from gateway.telemetry.exemplars import Exemplar, Exemplars
 from gateway.telemetry.metrics import Registry
 
-from .span import Span
-from .tracer import Sink
+from .span import Ended
 
 log = logging.getLogger("gateway")
 
@@ -18,22 +17,15 @@ _DEFAULT = "trace_based"
 
 
 class Exemplify:
-    """Passes spans on to ``sink``, and keeps a request's as the exemplar of the bucket that its duration is in."""
+    """Keeps a request's span as the exemplar of the bucket that its duration is in."""
 
-    def __init__(self, sink: Sink, registry: Registry) -> None:
-        self._sink = sink
+    def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._graphs: dict[str, Exemplars] = {}
 
-    def __call__(self, span: Span) -> None:
-        if span.kind == "server":
-            self._keep(span)
-        self._sink(span)
-
-    def flush(self) -> None:
-        self._sink.flush()
-
-    def _keep(self, span: Span) -> None:
+    def __call__(self, span: Ended) -> None:
+        if span.kind != "server":
+            return
         graph = str(span.attributes["gateway.graph"])
         exemplars = self._graphs.get(graph)
         if exemplars is None:

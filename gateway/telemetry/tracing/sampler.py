@@ -6,7 +6,7 @@ https://opentelemetry.io/docs/specs/otel/trace/sdk/#sampling
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
@@ -32,9 +32,10 @@ class Sampler(msgspec.Struct, frozen=True):
             return parent.sampled
         return trace_id[16:] < self.bound
 
-    def taken(self, below: Callable[[int], int]) -> bytes:
-        """The last 16 digits of a trace that is taken. ``below`` draws a number from those less than the one given."""
-        return b"%016x" % below(1 << 64 if self.bound == _ALL else int(self.bound, 16))
+    @property
+    def limit(self) -> int:
+        """The bound as a number, of 64 bits at most and one more."""
+        return 1 << 64 if self.bound == _ALL else int(self.bound, 16)
 
 
 def bound(ratio: float) -> bytes:

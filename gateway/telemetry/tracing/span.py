@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Callable
-from time import perf_counter_ns, time_ns
+from time import perf_counter_ns
 from typing import Literal
 
 import msgspec
@@ -60,6 +60,7 @@ class Span(msgspec.Struct, eq=False):
     kind: Kind
     start: int
     attributes: Attributes
+    """What is known of it by now."""
     remote: bool = False
     """The parent is the caller's span."""
     end: int = 0
@@ -67,6 +68,8 @@ class Span(msgspec.Struct, eq=False):
     """What went wrong, in words, be it none; None: nothing did."""
     links: list[Span] = []
     """Spans of other requests that this is work for as well, such as the members of a batch."""
+    describe: Callable[[Span], Attributes] | None = None
+    """Tells what can wait to be told, and may name the span: it is asked once the answer has gone out."""
 
     @property
     def trace_id(self) -> bytes:
@@ -109,6 +112,9 @@ class Span(msgspec.Struct, eq=False):
     def ended(self) -> Ended:
         """What there is to tell of it."""
         recording = self.recording
+        if self.describe is not None:
+            self.attributes = self.describe(self) | self.attributes
+            self.describe = None
         return Ended(
             recording.trace_id,
             recording.state,
@@ -123,8 +129,3 @@ class Span(msgspec.Struct, eq=False):
             self.error,
             [(other.trace_id, other.id) for other in self.links],
         )
-
-
-def offset() -> int:
-    """See Recording."""
-    return time_ns() - perf_counter_ns()

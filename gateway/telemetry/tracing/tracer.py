@@ -5,9 +5,10 @@ The rule: a request that is not traced costs no more than a few ids, and often n
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
-from secrets import randbelow
-from time import perf_counter_ns
+from random import getrandbits as bits
+from time import perf_counter_ns, time_ns
 from typing import Protocol
 
 from gateway.message import Request, header
@@ -15,7 +16,7 @@ from gateway.message import Request, header
 from .context import Parent, Propagation, join_tracestate
 from .ids import Digits, roots
 from .sampler import Sampler
-from .span import Recording, Span, offset
+from .span import Recording, Span
 
 
 class Sink(Protocol):
@@ -31,9 +32,11 @@ class Tracer:
     def __init__(self, sampler: Sampler, propagation: Propagation, sink: Sink) -> None:
         self._sampler = sampler
         self._propagation = propagation
+        self._limit = sampler.limit
         told = propagation.lines(b"?" * 32, b"?" * 16, False)
         drawn = roots(told or b"?" * 48, sampler.bound)
-        self._roots = drawn if told else (line and b"" for line in drawn)
+        self.roots: Iterator[bytes | None] = drawn if told else (line and b"" for line in drawn)
+        """What to tell backends of each request that begins a trace; None where that one is traced, see ``root``."""
         self._digits = Digits()
         self._new_id = partial(self._digits, 16)
         self._sink = sink
@@ -46,11 +49,16 @@ class Tracer:
         # A head that is known has nothing about traces in it (http/heads.py).
         if request.encoded is None and self._propagation.concerns(request.headers):
             return self._join(request)
-        lines = next(self._roots)
+        lines = next(self.roots)
         if lines is None:
-            return self._record(request, self._digits(16) + self._sampler.taken(randbelow), None, b"")
+            return self.root(request)
         request.stamp += lines
         return None
+
+    def root(self, request: Request) -> Span:
+        """The span of a request that begins a trace, and is traced."""
+        digits = b"%032x%016x" % (bits(128), bits(64) * self._limit >> 64)
+        return self._record(request, digits[16:], digits[:16], None, b"")
 
     def flush(self) -> None:
         """Send on what has ended."""
@@ -71,19 +79,19 @@ class Tracer:
         headers = self._propagation.without(request.headers)
         request.headers = [*headers, (b"tracestate", state)] if state else headers
         if sampled:
-            return self._record(request, trace_id, parent, state)
+            return self._record(request, trace_id, self._new_id(), parent, state)
         span_id = parent.span_id if parent and agreed else self._new_id()
         request.stamp += self._propagation.lines(trace_id, span_id, False)
         return None
 
-    def _record(self, request: Request, trace_id: bytes, parent: Parent | None, state: bytes) -> Span:
+    def _record(self, request: Request, trace_id: bytes, span_id: bytes, parent: Parent | None, state: bytes) -> Span:
         random, debug = (parent.random, parent.debug) if parent else (False, False)
         tell = partial(self._propagation.lines, trace_id, sampled=True, random=random, debug=debug)
-        span_id = self._new_id()
-        recording = Recording(trace_id, state, tell, tell(span_id), self._new_id, self._sink, offset())
+        start = time_ns()
+        lines = tell(span_id)
+        recording = Recording(trace_id, state, tell, lines, self._new_id, self._sink, start - perf_counter_ns())
         above = parent.span_id if parent else b""
-        start = perf_counter_ns() + recording.offset
         span = Span(recording, span_id, above, "", "server", start, {}, remote=parent is not None)
-        request.stamp += recording.lines
+        request.stamp += lines
         request.trace = span
         return span

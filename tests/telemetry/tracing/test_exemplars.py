@@ -8,11 +8,8 @@ from gateway.config import schema
 from gateway.telemetry.exposition import Exposition
 from gateway.telemetry.metrics import Registry, read
 from gateway.telemetry.names import NATIVE
-from gateway.telemetry.tracing.context import Propagation
 from gateway.telemetry.tracing.exemplars import Exemplify, wanted
-from gateway.telemetry.tracing.sampler import Sampler, bound
 from gateway.telemetry.tracing.span import Span
-from gateway.telemetry.tracing.tracer import Tracer
 from tests.support.loopback import serving, status, stub
 from tests.support.service import ask
 from tests.support.spans import Spans
@@ -21,13 +18,18 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 NAME = "gateway_request_duration_seconds"
 
 
-class Traced:
+class Traced(Spans):
     """Graphs that are traced with exemplars."""
 
     def __init__(self, ratio: float = 1.0) -> None:
-        self.spans = Spans()
+        super().__init__()
         self.registry = Registry.private()
-        self.tracer = Tracer(Sampler(bound(ratio), True), Propagation(), Exemplify(self.spans, self.registry))
+        self.exemplify = Exemplify(self.registry)
+        self.by = self.tracer(ratio)
+
+    def __call__(self, span: Span) -> None:
+        super().__call__(span)
+        self.exemplify(span.ended())
 
     def shown(self, *others: Registry, accept: str = OPENMETRICS) -> dict[str, dict[str, str]]:
         """The labels of each exemplar by its bucket's upper bound, as Prometheus would read them."""
@@ -41,7 +43,7 @@ class Traced:
         }
 
     def server(self) -> Span:
-        (span,) = (span for span in self.spans if span.kind == "server")
+        (span,) = (span for span in self if span.kind == "server")
         return span
 
 
@@ -57,17 +59,17 @@ def stream(call: object) -> web.Response:
 @pytest.mark.parametrize("reply", [b"{}", status(500, b"{}"), stream])
 async def test_a_traced_request_is_the_exemplar_of_its_bucket(reply: object) -> None:
     traced = Traced()
-    async with stub(reply) as model, serving(config(model.url), traced.tracer) as gateway:  # type: ignore[arg-type]
+    async with stub(reply) as model, serving(config(model.url), traced.by) as gateway:  # type: ignore[arg-type]
         await gateway.post("/v1/models/m:predict")
         ((_, labels),) = traced.shown(gateway.registry).items()
     span = traced.server()
     assert labels == {"trace_id": span.trace_id.decode(), "span_id": span.id.decode()}
-    assert [span.kind for span in traced.spans].count("client") == 1
+    assert [span.kind for span in traced].count("client") == 1
 
 
 async def test_its_value_is_the_spans_time_and_its_bucket_that_of_the_value() -> None:
     traced = Traced()
-    async with stub() as model, serving(config(model.url), traced.tracer) as gateway:
+    async with stub() as model, serving(config(model.url), traced.by) as gateway:
         await gateway.post("/v1/models/m:predict")
         page = Exposition([gateway.registry.segment, traced.registry.segment], dict).render(OPENMETRICS)[0].decode()
     (line,) = (line for line in page.splitlines() if " # " in line)
@@ -84,7 +86,7 @@ async def test_its_value_is_the_spans_time_and_its_bucket_that_of_the_value() ->
 
 async def test_without_a_sampled_trace_there_is_neither_an_exemplar_nor_memory_for_one() -> None:
     traced = Traced(0.0)
-    async with stub() as model, serving(config(model.url), traced.tracer) as gateway:
+    async with stub() as model, serving(config(model.url), traced.by) as gateway:
         assert (await gateway.post("/v1/models/m:predict")).status == 200
         assert traced.shown(gateway.registry) == {}
     assert list(read(traced.registry.segment)) == []
@@ -95,7 +97,7 @@ async def test_the_last_worker_to_see_a_bucket_shows_its_exemplar() -> None:
     async with stub() as model:
         for traced in (one, other):
             traced.registry.buckets = (600.0,)
-            async with serving(config(model.url), traced.tracer) as gateway:
+            async with serving(config(model.url), traced.by) as gateway:
                 await gateway.post("/v1/models/m:predict")
     histogram = Registry.private()
     histogram.histogram(NAME, (600.0,), graph="m")
@@ -105,27 +107,13 @@ async def test_the_last_worker_to_see_a_bucket_shows_its_exemplar() -> None:
 
 
 def test_exemplars_are_beside_the_histogram_that_the_configuration_chose() -> None:
-    registry, spans = Registry.private(), Spans()
-    registry.buckets = NATIVE
-    sink = Exemplify(spans, registry)
-    tracer = Tracer(Sampler(bound(1.0), True), Propagation(), sink)
-    span = tracer.begin(ask())
+    traced = Traced()
+    traced.registry.buckets = NATIVE
+    span = traced.by.begin(ask())
     assert span is not None
     span.attributes["gateway.graph"] = "m"
     span.finish()
-    assert [series.bounds for series, _ in read(registry.segment)] == [NATIVE]
-
-
-def test_a_flush_is_passed_on() -> None:
-    class Flushed(Spans):
-        flushed = False
-
-        def flush(self) -> None:
-            self.flushed = True
-
-    sink = Flushed()
-    Exemplify(sink, Registry.private()).flush()
-    assert sink.flushed
+    assert [series.bounds for series, _ in read(traced.registry.segment)] == [NATIVE]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.telemetry.metrics import Registry
 from gateway.telemetry.tracing.relay import BATCH, DELAY, Relay
-from gateway.telemetry.tracing.span import Ended, Span
+from gateway.telemetry.tracing.span import Attributes, Ended, Span
 from tests.support.clock import virtual
 from tests.support.service import ask
 from tests.support.spans import Spans
@@ -100,3 +100,30 @@ def test_what_is_told_of_a_span() -> None:
     names = ("trace_id", "id", "parent", "name", "kind", "start", "end", "attributes", "remote", "error")
     assert [getattr(told, name) for name in names] == [getattr(one, name) for name in names]
     assert told.links == [(other.trace_id, other.id)]
+
+
+@virtual
+async def test_what_can_wait_is_told_when_the_span_leaves() -> None:
+    def describe(span: Span) -> Attributes:
+        span.name = "POST iris"
+        return {"a": 1, "b": 1}
+
+    scene = Scene()
+    span = ended()
+    span.describe, span.attributes = describe, {"b": 2}
+    scene.relay(span)
+    assert (span.name, span.attributes) == ("", {"b": 2})
+    scene.relay.flush()
+    ((told,),) = scene.sent
+    assert (told.name, told.attributes) == ("POST iris", {"a": 1, "b": 2})
+    assert span.ended() == told
+
+
+@virtual
+async def test_whoever_wants_to_looks_at_what_leaves() -> None:
+    seen: list[Ended] = []
+    relay = Relay(lambda count, spans: False, Registry.private(), look=seen.append)
+    span = ended()
+    relay(span)
+    relay.flush()
+    assert seen == [span.ended()]
