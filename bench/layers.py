@@ -182,7 +182,7 @@ class WholePath:
     ) -> None:
         registry = Registry.private()
         server = Server(schema.Server(), registry)
-        self.leases = Leases(tracer)
+        self.leases = Leases(tracer, lambda lines: True)
         server.app = assemble(of, registry, self.leases, clients, at_once=False, telemetry=telemetry)
         self.clients = [Client(server, self._answered) for _ in range(clients)]
         self._requests = requests or repeat(REQUEST)

@@ -25,7 +25,7 @@ from .layers.trace import trace_attempts
 from .payload.queue import Queue
 from .payload.writer import Writer, segment_size
 from .service import Layer
-from .telemetry.access import AccessLog
+from .telemetry.access import AccessLog, Lines, Send
 from .telemetry.metrics import Registry
 from .upstream.backend import Upstream
 
@@ -36,8 +36,9 @@ VISITED = 32
 """Origins that the calls of one generation may have been sent on to, the latest ones."""
 
 
-FLUSH = 1.0
-"""Seconds that the end of a worker waits for a log that does not get on."""
+def nobody(lines: Lines) -> bool:
+    """Where nobody takes them."""
+    return False
 
 
 class Leased(Protocol):
@@ -52,7 +53,9 @@ L = TypeVar("L", bound=Leased)
 class Leases:
     """The pools and upstreams of one worker, and the sweeper that keeps the calls' deadlines."""
 
-    def __init__(self, tracer: Tracer | None = None) -> None:
+    def __init__(self, tracer: Tracer | None = None, send: Send = nobody) -> None:
+        self.send = send
+        """Takes the lines of access logs away."""
         self.tracer = tracer
         """Traces requests; None: nobody asked for that."""
         self.buffers = Buffers()
@@ -79,25 +82,17 @@ class Leases:
             del self._users[key]
             self._held.pop(key).close()
 
-    def reopen(self) -> None:
-        """Go on in new log files: the old ones have been moved away."""
-        for log in self._logs():
-            log.reopen()
-
-    async def flush(self) -> None:
-        """Have what is noted written, within a second, and spans sent."""
+    def hand_on(self) -> None:
+        """Send on what is noted, and spans that have ended."""
         if self.tracer is not None:
             self.tracer.flush()
-        for log in self._logs():
-            log.hand_on()
-            await asyncio.to_thread(log.journal.flush, FLUSH)
-
-    def _logs(self) -> list[AccessLog]:
-        return [held for held in self._held.values() if isinstance(held, AccessLog)]
+        for held in self._held.values():
+            if isinstance(held, AccessLog):
+                held.hand_on()
 
     async def close(self) -> None:
         """Close everything; for the end of the worker."""
-        await self.flush()
+        self.hand_on()
         for kind in (Upstream, Pool, Queue, AccessLog):  # those first that give the others back
             for key in [key for key, held in self._held.items() if isinstance(held, kind)]:
                 self._users[key] = 1
@@ -173,8 +168,8 @@ class Lease:
         return upstream
 
     def access_log(self, config: schema.AccessLog) -> AccessLog:
-        """The log that ``config`` describes. Raises OSError when its file cannot be opened."""
-        log = self._leases.take(config, lambda: AccessLog(config, self._registry))
+        """The log that ``config`` describes."""
+        log = self._leases.take(config, lambda: AccessLog(config, self._registry, self._leases.send))
         self._others.append(config)
         return log
 

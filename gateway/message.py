@@ -40,7 +40,7 @@ class Encoded(msgspec.Struct, frozen=True, eq=False, gc=False):
     lines: bytes
 
 
-class Record(msgspec.Struct, gc=False):
+class Record(msgspec.Struct, gc=False, array_like=True):
     """A client's request, for the access log: how it came, what became of it on its way, how it ended.
 
     Written by whoever knows; nobody puts it into words before the answer has gone out.

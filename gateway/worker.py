@@ -41,6 +41,7 @@ from .control.channel import (
     Spans,
     Stop,
     ToWorker,
+    Unasked,
     Unready,
     worker_end,
 )
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("gateway")
 
 BACKLOG = 4 << 20
-"""Bytes that may wait for the control process before spans are dropped."""
+"""Bytes that may wait for the control process before spans and lines of the access log are dropped."""
 
 
 class App(Protocol):
@@ -89,8 +90,7 @@ class Readiness(Protocol):
 
     ready: bool
 
-    def reopen(self) -> None: ...
-    async def flush(self) -> None: ...
+    def hand_on(self) -> None: ...
 
 
 class Parts(NamedTuple):
@@ -156,7 +156,7 @@ class Worker:
             case Unready():
                 self._parts.readiness.ready = False
             case Reopen():
-                self._parts.readiness.reopen()
+                self._parts.readiness.hand_on()
             case Level():
                 logs.set_level(message.level)
             case Drain():
@@ -221,7 +221,7 @@ class Worker:
         self._draining = True
         self._parts.readiness.ready = False
         clean = await self._server.drain(timeout) if self._server is not None else True
-        await self._parts.readiness.flush()  # before it is said: it may be the end of us
+        self._parts.readiness.hand_on()  # before it is said: it may be the end of us
         self._channel.send(Drained(call, clean))
         self._ended.set()
 
@@ -240,7 +240,11 @@ async def serve(handed: Handed) -> None:
     registry = Registry(Segment.attach(handed.segment))
     Lag(registry)
     channel = await worker_end(socket.socket(fileno=handed.channel))
-    leases = Leases(start_tracing(os.environ, registry, partial(_send, channel)) if handed.traced else None)
+    send = partial(_send, channel)
+    tracer = None
+    if handed.traced:
+        tracer = start_tracing(os.environ, registry, lambda count, spans: send(Spans(count, spans)))
+    leases = Leases(tracer, send)
     sockets = [socket.socket(fileno=descriptor) for descriptor in handed.sockets]
     parts = Parts(
         compile=lambda config: compile_app(config, leases, registry, handed.workers),
@@ -252,10 +256,10 @@ async def serve(handed: Handed) -> None:
     await leases.close()
 
 
-def _send(channel: Channel[ToWorker, FromWorker], count: int, spans: bytes) -> bool:
+def _send(channel: Channel[ToWorker, FromWorker], message: Unasked) -> bool:
     if channel.backlog > BACKLOG:
         return False
-    channel.send(Spans(count, spans))
+    channel.send(message)
     return True
 
 

@@ -109,11 +109,8 @@ class FakeReadiness:
     def __init__(self) -> None:
         self.done: list[str] = []
 
-    def reopen(self) -> None:
-        self.done.append("reopen")
-
-    async def flush(self) -> None:
-        self.done.append("flush")
+    def hand_on(self) -> None:
+        self.done.append("hand on")
 
 
 class Rig:
@@ -292,11 +289,11 @@ print(*sorted({"aiohttp", "prometheus_client", "yaml"} & sys.modules.keys()))
     assert found.stdout.strip() == ""
 
 
-async def test_log_files_are_reopened_when_told_and_flushed_before_a_drain_is_reported(rig: Rig) -> None:
+async def test_what_is_noted_is_handed_on_when_told_and_before_a_drain_is_reported(rig: Rig) -> None:
     await rig.serve(1, Config())
     rig.channel.send(Reopen())
     assert await rig.ask(DrainCall(12, timeout=5.0)) == Drained(12, True)
-    assert rig.readiness.done == ["reopen", "flush"]
+    assert rig.readiness.done == ["hand on", "hand on"]
 
 
 async def test_the_level_of_the_log_changes_when_told(rig: Rig) -> None:

@@ -11,6 +11,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
+from gateway.telemetry.access import Lines
+
 
 class Call(msgspec.Struct, tag=True):
     """What the control process asks of a worker and waits for."""
@@ -52,7 +54,7 @@ class Unready(msgspec.Struct, tag=True):
 
 
 class Reopen(msgspec.Struct, tag=True):
-    """Go on in new log files."""
+    """Hand on what waits for log files: they are about to give way to new ones."""
 
 
 class Level(msgspec.Struct, tag=True):
@@ -108,7 +110,10 @@ class Spans(msgspec.Struct, tag=True):
     spans: bytes
 
 
-FromWorker = Ready | Failed | Serving | Description | Drained | Spans
+Unasked = Spans | Lines
+"""What a worker sends on, and waits for no answer."""
+
+FromWorker = Ready | Failed | Serving | Description | Drained | Unasked
 
 
 class Handed(msgspec.Struct, frozen=True):

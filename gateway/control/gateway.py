@@ -20,8 +20,8 @@ from gateway.service import spawn
 from gateway.telemetry import logs
 from gateway.telemetry.metrics import Registry
 from gateway.telemetry.segment import Segment, create
-from gateway.telemetry.tracing import start_export, wanted
 
+from .intake import Intake
 from .notify import Notify
 from .process import COMMAND, Launcher
 from .reload import Outcome, Reloads, restart_only
@@ -38,10 +38,6 @@ log = logging.getLogger("gateway")
 
 AT_ONCE = 0.1
 """Seconds that a drain may take after a second signal: enough to tell whether anything was cut short."""
-
-
-EXPORT = 2.0
-"""Seconds at the end in which the last spans may still be sent."""
 
 
 class Options(Protocol):
@@ -76,10 +72,11 @@ class Gateway:
         events = create("gateway-metrics-payload")
         self._sender = SenderProcess(events, options.log_level)
         self._segments = [self._registry.segment, *segments, Segment.attach(events)]
-        self._export = start_export(os.environ, self._registry, workers) if wanted(os.environ) else None
-        spans = self._export.take if self._export is not None else None
+        self._intake = Intake(os.environ, self._registry, workers)
         self._supervisor = Supervisor(
-            Launcher(files, ports, options.log_level, command, options.log_format, spans),
+            Launcher(
+                files, ports, options.log_level, command, options.log_format, self._intake.take, self._intake.traced
+            ),
             segments,
             self._registry.counter("gateway_worker_restarts_total"),
             self._registry.gauge("gateway_workers"),
@@ -103,8 +100,7 @@ class Gateway:
             watchdog.cancel()
             await self._supervisor.close()
             await self._sender.close()
-            if self._export is not None:
-                await asyncio.to_thread(self._export.close, EXPORT)
+            await self._intake.close()
             if self._site is not None:
                 await self._site.cleanup()
             for port in (*self._ports, *self._admin):
@@ -113,9 +109,13 @@ class Gateway:
     def _obey_signals(self) -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, self._reloads.request)
-        loop.add_signal_handler(signal.SIGUSR1, self._supervisor.reopen)
+        loop.add_signal_handler(signal.SIGUSR1, lambda: spawn(self._reopen(), "reopen"))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._terminate)
+
+    async def _reopen(self) -> None:
+        await self._supervisor.reopen()  # what was noted until now is in the old files
+        self._intake.reopen()
 
     def _terminate(self) -> None:
         # Counted apart from POST /-/drain: a preStop hook that drains must not make Kubernetes' SIGTERM mean "now".
@@ -148,6 +148,8 @@ class Gateway:
     async def _serve(self) -> tuple[str, ...]:
         """Bring up the workers; the errors if they cannot serve."""
         placed = self._sender.placed(self.config)
+        if errors := self._intake.open(self.config):
+            return errors
         errors = await self._supervisor.start(msgspec.msgpack.encode(placed))
         if not errors:
             self._sender.configure(placed)
@@ -232,11 +234,14 @@ class Gateway:
         if errors := tuple(restart_only(self.config, new)):
             return Outcome(400, errors)
         placed = self._sender.placed(new)
-        if errors := await self._supervisor.reload(msgspec.msgpack.encode(placed)):
+        if errors := self._intake.open(new):
             return Outcome(500, errors)
-        self._sender.configure(placed)
-        self.config = new
-        return Outcome(200)
+        errors = await self._supervisor.reload(msgspec.msgpack.encode(placed))
+        if not errors:
+            self._sender.configure(placed)
+            self.config = new
+        self._intake.keep(self.config)
+        return Outcome(500 if errors else 200, errors)
 
     def _loaded(self, good: bool) -> None:
         self._registry.gauge("gateway_config_last_reload_successful").set(float(good))

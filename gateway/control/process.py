@@ -13,17 +13,22 @@ from itertools import count
 import msgspec
 
 from gateway.service import spawn
+from gateway.telemetry.access import Lines
 from gateway.telemetry.logs import Format
 
-from .channel import Answer, AnyCall, Channel, Failed, FromWorker, Handed, Spans, ToWorker, control_end
+from .channel import Answer, AnyCall, Channel, Failed, FromWorker, Handed, Spans, ToWorker, Unasked, control_end
 from .sockets import Port
 
 COMMAND = (sys.executable, "-P", "-m", "gateway.worker")
 """``-P``: what lies about in the current directory is not to be imported; see ``environment``."""
 
 
-TakeSpans = Callable[[int, bytes], None]
-"""Takes so many spans of a worker's, encoded."""
+Take = Callable[[Unasked], None]
+"""Takes what a worker sends unasked."""
+
+
+def ignore(message: Unasked) -> None:
+    """Take it, and do nothing."""
 
 
 class WorkerProcess:
@@ -34,10 +39,10 @@ class WorkerProcess:
         slot: int,
         process: asyncio.subprocess.Process,
         channel: Channel[FromWorker, ToWorker],
-        export: TakeSpans | None = None,
+        take: Take = ignore,
     ) -> None:
         self.slot = slot
-        self._export = export
+        self._take = take
         self._process = process
         self._channel = channel
         self._ids = count(1)
@@ -83,9 +88,8 @@ class WorkerProcess:
 
     async def _listen(self) -> None:
         while (message := await self._channel.receive()) is not None:
-            if isinstance(message, Spans):
-                if self._export is not None:
-                    self._export(message.count, message.spans)
+            if isinstance(message, Spans | Lines):
+                self._take(message)
             elif (asked := self._asked.get(message.id)) is not None and not asked.done():
                 asked.set_result(message)
         self.lost = True
@@ -104,7 +108,7 @@ class WorkerProcess:
 class Launcher:
     """Starts workers: ``segments`` are the descriptors of the shared memory, by slot; ``ports`` what they listen on.
 
-    ``export`` takes their spans; None: they make none.
+    ``take`` gets what they send unasked; ``traced``: spans, too.
     """
 
     segments: Sequence[int]
@@ -112,7 +116,8 @@ class Launcher:
     log_level: str
     command: Sequence[str] = COMMAND
     log_format: Format = "text"
-    export: TakeSpans | None = None
+    take: Take = ignore
+    traced: bool = False
 
     async def __call__(self, slot: int) -> WorkerProcess:
         """A new worker for ``slot``; OSError where the system has no room for one."""
@@ -120,8 +125,7 @@ class Launcher:
         ours, theirs = socket.socketpair()
         with theirs:
             segment, logs = self.segments[slot], (self.log_level, self.log_format)
-            traced = self.export is not None
-            handed = Handed(slot, len(self.segments), theirs.fileno(), segment, sockets, *logs, traced)
+            handed = Handed(slot, len(self.segments), theirs.fileno(), segment, sockets, *logs, self.traced)
             try:
                 process = await asyncio.create_subprocess_exec(
                     *self.command,
@@ -133,7 +137,7 @@ class Launcher:
             except OSError:
                 ours.close()
                 raise
-        return WorkerProcess(slot, process, await control_end(ours), self.export)
+        return WorkerProcess(slot, process, await control_end(ours), self.take)
 
 
 MALLOC = {

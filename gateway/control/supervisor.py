@@ -120,10 +120,11 @@ class Supervisor:
         for worker in self._serving.values():
             worker.tell(Unready())
 
-    def reopen(self) -> None:
-        """Have all workers go on in new log files."""
+    async def reopen(self) -> None:
+        """Have all workers hand on what waits for log files, and wait until they have."""
         for worker in self._workers.values():
             worker.tell(Reopen())
+        await self.clusters()  # what answers that has done what it was told before
 
     def log_from(self, level: str) -> None:
         """Have all workers, later ones too, log from ``level`` up."""

@@ -1,4 +1,7 @@
-"""The access log: one line a request, written in batches; see lines.py for what is in a line."""
+"""The access log of a worker: records of requests that have ended leave it some at a time, for the control process.
+
+The rule: requests wait for no line. Putting it into words, and writing it, is somebody else's work; see journals.py.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +10,42 @@ import time
 from collections.abc import Callable
 from random import random
 from time import perf_counter
-from typing import Final
+from typing import Final, Literal
+
+import msgspec
 
 from gateway.config.telemetry import AccessLog as Config
 from gateway.message import Record
 
-from .journal import Journal
-from .lines import Json, as_text
 from .metrics import Registry
 
 DELAY: Final = 0.1
-"""Seconds that a line waits for others, at most."""
+"""Seconds that a record waits for others, at most: those that a worker loses when it is killed."""
 
 BATCH: Final = 256
-"""Lines written as soon as there are so many."""
+"""Records that leave as soon as there are so many."""
+
+
+class Lines(msgspec.Struct, tag=True):
+    """So many records for the log at ``path``."""
+
+    path: str
+    format: Literal["json", "text"]
+    count: int
+    epoch: float
+    """Unix time when the clock of the records was at 0."""
+    records: bytes
+    """Encoded, for nobody looks at them on the way."""
+
+
+Send = Callable[[Lines], bool]
+"""Takes lines to where they are written; False where there is no room for them."""
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class AccessLog:
-    """Collects what ended and hands it on, ``DELAY`` later or ``BATCH`` at a time. Raises OSError without its file.
+    """Collects what ended and hands it on, ``DELAY`` later or ``BATCH`` at a time.
 
     ``clock``: that of the records; ``wall``: Unix time.
     """
@@ -33,18 +54,20 @@ class AccessLog:
         self,
         config: Config,
         registry: Registry,
+        send: Send,
         random: Callable[[], float] = random,
         clock: Callable[[], float] = perf_counter,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        counts = [registry.counter("gateway_access_log_dropped_total", reason=reason) for reason in ("full", "failed")]
-        self.journal = Journal(config.path, *counts)
-        self._written = Json() if config.format == "json" else as_text
+        self._full = registry.counter("gateway_access_log_dropped_total", reason="full")
+        self._path = config.path
+        self._format = config.format
+        self._send = send
         self._least = 400 if config.errors_only else 0
         self._rate = config.sample_rate
         self._random = random
         self.note = self._take_some if config.errors_only or config.sample_rate < 1.0 else self._take
-        """Takes what is known of a request that has ended."""
+        """Takes the record of a request that has ended."""
         self._clock = clock
         self._wall = wall
         self._records: list[Record] = []
@@ -52,7 +75,23 @@ class AccessLog:
         self._later = asyncio.get_running_loop().call_later
 
     def __repr__(self) -> str:
-        return f"<AccessLog {len(self._records)} {self.journal!r}>"
+        return f"<AccessLog {self._path} {len(self._records)}>"
+
+    def hand_on(self) -> None:
+        """Send what is there now."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        records, self._records = self._records, []
+        if records:
+            epoch = self._wall() - self._clock()
+            lines = Lines(self._path, self._format, len(records), epoch, _encode(records))
+            if not self._send(lines):
+                self._full.add(len(records))
+
+    def close(self) -> None:
+        """Nobody will note anything any more."""
+        self.hand_on()
 
     def _take(self, record: Record) -> None:
         records = self._records
@@ -70,22 +109,3 @@ class AccessLog:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._later(delay, self.hand_on)
-
-    def hand_on(self) -> None:
-        """Have what is there written now."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        records, self._records = self._records, []
-        if records:
-            self.journal.write(self._written(records, self._wall() - self._clock()))
-
-    def reopen(self) -> None:
-        """The file has been moved away: go on in a new one."""
-        self.hand_on()
-        self.journal.reopen()
-
-    def close(self) -> None:
-        """Nobody will note anything any more."""
-        self.hand_on()
-        self.journal.close()

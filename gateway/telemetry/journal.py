@@ -73,6 +73,11 @@ class Journal:
         self._work.put(written.set)
         written.wait(seconds)
 
+    def ended(self, seconds: float) -> bool:
+        """Wait for the end after ``close``, but no longer than that; whether it has come. Blocks."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
     # The thread.
 
     def _run(self) -> None:

@@ -72,18 +72,16 @@ class Instructions:
 
 
 async def counted(make: Callable[[], WholePath]) -> Cost:
-    """One request's instructions once heads are known, and those of its line in the log.
+    """One request's instructions once heads are known, and those of its record in the log.
 
     The cheapest of several, for timers tick through some.
     """
     path = make()
-    logs = path.leases._logs()
     costs = []
     for _ in range(WARM_UP + ROUNDS):
         with Instructions() as instructions:
             await path.round()
-            for log in logs:
-                log.hand_on()
+            path.leases.hand_on()
         costs.append(dict(instructions.cost))
     return min(costs[WARM_UP:], key=lambda cost: sum(cost.values()))
 

@@ -263,10 +263,11 @@ async def test_the_level_of_the_log_reaches_those_that_come_later() -> None:
 
 
 @virtual
-async def test_all_reopen_their_logs() -> None:
+async def test_all_hand_on_what_waits_for_their_logs() -> None:
     house = await started()
-    house.supervisor.reopen()
-    assert [worker.heard[-1] for worker in house.started] == [Reopen(), Reopen()]
+    house.started[1].deaf = (Describe,)  # which holds the others up for a second
+    await house.supervisor.reopen()
+    assert [worker.heard[-2:] for worker in house.started] == [[Reopen(), Describe()]] * 2
     await house.supervisor.close()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.support.running import Model, Serve, configuration, predict
+from tests.support.running import Model, Serve, Start, configuration, predict, write
 
 pytestmark = pytest.mark.e2e
 
@@ -56,3 +56,26 @@ async def test_who_is_refused_has_a_line_too(serve: Serve, models: tuple[Model, 
         ["-", "-", 400, "DPE", "bad_request", "127.0.0.1", 0],
         ["POST", "/a", 413, "-", "payload_too_large", "127.0.0.1", 0],
     ]
+
+
+async def test_a_log_that_cannot_be_opened_is_an_error(
+    begin: Start, serve: Serve, models: tuple[Model, Model], file: Path, tmp_path: Path
+) -> None:
+    def text(path: Path) -> str:
+        return configuration(models[0].url) + f"telemetry: {{accessLog: {{path: {path}}}}}\n"
+
+    write(file, text(tmp_path / "none" / "log"))
+    refused = await begin("-c", str(file))
+    await refused.logs(f"ERROR cannot open the access log {tmp_path}/none/log: No such file or directory")
+    assert await refused.ended() == 1
+    gateway = await serve(text(tmp_path / "log"))
+    write(file, text(tmp_path / "none" / "log"))
+    gateway.signal(signal.SIGHUP)
+    await gateway.logs("reload failed")
+    await gateway.logs("ERROR cannot open the access log")
+    write(file, text(tmp_path / "other"))
+    await gateway.reload()
+    assert await predict(gateway.data) == (200, "one")
+    gateway.signal(signal.SIGTERM)
+    assert await gateway.ended() == 0
+    assert [line["status"] for line in entries(tmp_path / "other")] == [200]

@@ -18,6 +18,8 @@ from gateway.compile import compile_app
 from gateway.config.schema import Config
 from gateway.http.listener import Server
 from gateway.leases import Leases
+from gateway.telemetry.access import Lines
+from gateway.telemetry.journals import Journals
 from gateway.telemetry.metrics import Registry
 from gateway.telemetry.tracing.tracer import Tracer
 
@@ -186,18 +188,32 @@ def unchunked(body: bytes) -> bytes:
 class Running(Port):
     """The gateway, serving one configuration."""
 
-    def __init__(self, number: int, server: Server, app: App, leases: Leases, registry: Registry) -> None:
+    def __init__(
+        self, number: int, server: Server, app: App, leases: Leases, registry: Registry, journals: Journals
+    ) -> None:
         super().__init__(number)
+        self._journals = journals
         self.server = server
         self.app = app
         self.leases = leases
         self.registry = registry
 
+    def write_logs(self) -> None:
+        """Have all lines of access logs written."""
+        self.leases.hand_on()
+        self._journals.flush()
+
 
 @asynccontextmanager
 async def serving(config: Config, tracer: Tracer | None = None) -> AsyncIterator[Running]:
     """``config`` served on a free port, whatever it says of addresses."""
-    registry, leases = Registry.private(), Leases(tracer)
+    registry, journals = Registry.private(), Journals(Registry.private())
+
+    def write(lines: Lines) -> bool:
+        journals.write(lines)
+        return True
+
+    leases = Leases(tracer, write)
     app = compile_app(config, leases, registry)
     await app.open()
     app.begin()
@@ -206,11 +222,12 @@ async def serving(config: Config, tracer: Tracer | None = None) -> AsyncIterator
     await server.start([sock], None)
     server.app = app
     try:
-        yield Running(sock.getsockname()[1], server, app, leases, registry)
+        yield Running(sock.getsockname()[1], server, app, leases, registry, journals)
     finally:
         await server.drain(0.0)
         await app.retire()
         await leases.close()
+        journals.close()
 
 
 def closed_port() -> str:

@@ -85,10 +85,7 @@ class ToyServer:
 class ToyReadiness:
     ready = True
 
-    def reopen(self) -> None:
-        pass
-
-    async def flush(self) -> None:
+    def hand_on(self) -> None:
         pass
 
 

@@ -25,9 +25,9 @@ def opened(path: Path) -> Journal:
 
 
 def ended(one: Journal) -> None:
+    assert not one.ended(0.0)
     one.close()
-    one._thread.join(10.0)
-    assert not one._thread.is_alive()
+    assert one.ended(10.0)
 
 
 def test_lines_are_appended_to_what_is_there(tmp_path: Path) -> None:
