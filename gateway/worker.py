@@ -220,10 +220,12 @@ class Worker:
     async def _drain(self, timeout: float, call: int = 0) -> None:
         self._draining = True
         self._parts.readiness.ready = False
-        clean = await self._server.drain(timeout) if self._server is not None else True
-        self._parts.readiness.hand_on()  # before it is said: it may be the end of us
-        self._channel.send(Drained(call, clean))
-        self._ended.set()
+        try:
+            clean = await self._server.drain(timeout) if self._server is not None else True
+            self._parts.readiness.hand_on()  # before it is said: it may be the end of us
+            self._channel.send(Drained(call, clean))
+        finally:
+            self._ended.set()
 
 
 def _line(error: Exception) -> str:

@@ -304,3 +304,15 @@ async def test_the_level_of_the_log_changes_when_told(rig: Rig) -> None:
         assert logging.root.level == logging.ERROR
     finally:
         logging.root.setLevel(before)
+
+
+async def test_a_drain_ends_whatever_fails_on_its_way(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise RuntimeError("the channel is closed")
+
+    await rig.serve(1, Config())
+    rig.readiness.hand_on = fail  # type: ignore[method-assign]
+    await rig.channel.close()
+    async with asyncio.timeout(10):
+        await rig.running
+    assert "the channel is closed" in caplog.text

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from math import inf
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -147,12 +148,14 @@ class Channel(Generic[In, Out]):
     def send(self, message: Out) -> None:
         """Queue ``message``; to a dead peer it is lost, which ``receive`` will tell."""
         frame = msgspec.msgpack.encode(message)
-        self._writer.write(len(frame).to_bytes(_PREFIX, "big") + frame)
+        if not self._writer.transport.is_closing():  # which a write to a dead peer has done to it
+            self._writer.write(len(frame).to_bytes(_PREFIX, "big") + frame)
 
     @property
-    def backlog(self) -> int:
-        """Bytes that the other side has not taken yet."""
-        return self._writer.transport.get_write_buffer_size()
+    def backlog(self) -> float:
+        """Bytes that the other side has not taken yet; infinite when it never will."""
+        transport = self._writer.transport
+        return inf if transport.is_closing() else transport.get_write_buffer_size()
 
     async def receive(self) -> In | None:
         """The next message; None once the other side is gone."""

@@ -1,5 +1,6 @@
 import asyncio
 import socket
+from math import inf
 
 import pytest
 
@@ -48,6 +49,15 @@ async def test_to_the_worker(message: ToWorker) -> None:
     assert await worker.receive() == message
     await control.close()
     await worker.close()
+
+
+async def test_to_a_dead_peer_there_is_no_room() -> None:
+    control, worker = await ends()
+    assert worker.backlog == 0
+    await control.close()
+    assert await worker.receive() is None
+    await worker.close()
+    assert worker.backlog == inf
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.telemetry.tracing.relay import DELAY
 from tests.support.running import Model, Serve, configuration, predict, write
 
 pytestmark = pytest.mark.e2e
@@ -39,14 +40,22 @@ async def test_a_successor_serves_the_latest_configuration(serve: Serve, models:
     assert await predict(gateway.data) == (200, "two")
 
 
-async def test_without_the_control_process_the_workers_finish_and_end(serve: Serve, models: Models) -> None:
-    gateway = await serve(configuration(models[0].url, workers=1))
+@pytest.mark.parametrize("noting", [False, True])
+async def test_without_the_control_process_the_workers_finish_and_end(
+    serve: Serve, models: Models, tmp_path: Path, noting: bool
+) -> None:
+    telemetry = f"telemetry: {{accessLog: {{path: {tmp_path / 'log'}}}}}\n" if noting else ""
+    traces = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"} if noting else {}
+    gateway = await serve(configuration(models[0].url, workers=1) + telemetry, **traces)
     held = asyncio.create_task(predict(gateway.data, hold=True))
     await models[0].holds()
+    assert await predict(gateway.data) == (200, "one")
     (worker,) = gateway.workers()
     watch = os.pidfd_open(worker)
     gateway.signal(signal.SIGKILL)
     await gateway.logs("the control process is gone")
+    if noting:
+        await asyncio.sleep(2 * DELAY)  # what was noted finds nobody, and more is noted after that
     models[0].release.set()
     assert await held == (200, "one")
     ended = asyncio.Event()
@@ -55,6 +64,7 @@ async def test_without_the_control_process_the_workers_finish_and_end(serve: Ser
         await ended.wait()
     asyncio.get_running_loop().remove_reader(watch)
     os.close(watch)
+    assert not [line for line in gateway.log if "ERROR" in line]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
