@@ -16,8 +16,8 @@ from gateway.service import spawn
 from gateway.telemetry.metrics import Registry
 
 from .dialect import Dialect
-from .dropped import Dropped
 from .event import decode
+from .lost import lost
 from .sinks.sink import Sink, Verdict
 from .spool import Spool
 from .tail import Record, Tail
@@ -62,9 +62,9 @@ class Delivery:
         self._sent = registry.counter("gateway_payload_log_events_total", sink=name, result="sent")
         self._waiting = registry.gauge("gateway_payload_log_queue_bytes", sink=name)
         self._retries = registry.counter("gateway_payload_log_retries_total", sink=name)
-        self._full = Dropped(registry, name, "spool", clock)
-        self._damaged = Dropped(registry, name, "damaged", clock)
-        self._rejected = Dropped(registry, name, "rejected", clock)
+        self._full = lost(registry, name, "spool", clock)
+        self._damaged = lost(registry, name, "damaged", clock)
+        self._rejected = lost(registry, name, "rejected", clock)
         self._failing = self._trouble = False
         self.gone = False
         """The receiver wants no more events; they stay in the spool."""

@@ -14,9 +14,9 @@ from typing import Protocol
 from gateway.config.payload import Spool
 from gateway.telemetry.metrics import Registry
 
-from .dropped import Dropped
 from .event import Snapshot
 from .frames import Frame, pack
+from .lost import lost
 
 DELAY = 0.05
 """Seconds that an event waits in memory at most, unless the disk is slow."""
@@ -61,8 +61,8 @@ class Queue:
         self._thread = ThreadPoolExecutor(1, f"spool-{sink}")
         self._submit = submit or self._thread.submit
         self._recorded = registry.counter("gateway_payload_log_events_total", sink=sink, result="recorded")
-        self._full = Dropped(registry, sink, "memory", loop.time)
-        self._broken = Dropped(registry, sink, "disk", loop.time)
+        self._full = lost(registry, sink, "memory", loop.time)
+        self._broken = lost(registry, sink, "disk", loop.time)
         self._taken: list[Snapshot] = []
         self._unfinished: list[tuple[Finish, Snapshot]] = []
         self._size = 0

@@ -17,6 +17,7 @@ import msgspec
 from gateway.config.telemetry import AccessLog as Config
 from gateway.message import Record
 
+from .dropped import Dropped
 from .metrics import Registry
 
 DELAY: Final = 0.1
@@ -59,7 +60,8 @@ class AccessLog:
         clock: Callable[[], float] = perf_counter,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._full = registry.counter("gateway_access_log_dropped_total", reason="full")
+        counter = registry.counter("gateway_access_log_dropped_total", reason="full")
+        self._full = Dropped(counter, f"access log: path={config.path}", "full")
         self._path = config.path
         self._format = config.format
         self._send = send

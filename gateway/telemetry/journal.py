@@ -15,6 +15,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Final
 
+from .dropped import Dropped
 from .metrics import Counter
 
 log = logging.getLogger("gateway")
@@ -37,7 +38,7 @@ class Journal:
     Raises OSError when the file cannot be opened.
     """
 
-    def __init__(self, path: str, full: Counter, failed: Counter) -> None:
+    def __init__(self, path: str, full: Counter | Dropped, failed: Counter) -> None:
         self._path = path
         self._full = full
         self._failed = failed  # of the thread, as _full is of the callers: no cell has two writers

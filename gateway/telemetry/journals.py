@@ -10,6 +10,7 @@ import msgspec
 from gateway.message import Record
 
 from .access import Lines
+from .dropped import Dropped
 from .journal import Journal
 from .lines import Json, as_text
 from .metrics import Registry
@@ -37,10 +38,13 @@ class Journals:
     def open(self, path: str) -> Journal:
         """The journal of ``path``. Raises OSError when the file cannot be opened."""
         if path not in self._open:
-            names = "full", "failed"
-            counters = [self._registry.counter("gateway_access_log_dropped_total", reason=name) for name in names]
-            self._open[path] = Journal(path, *counters)
+            failed = self._registry.counter("gateway_access_log_dropped_total", reason="failed")
+            self._open[path] = Journal(path, self._full(path), failed)
         return self._open[path]
+
+    def _full(self, path: str) -> Dropped:
+        counter = self._registry.counter("gateway_access_log_dropped_total", reason="full")
+        return Dropped(counter, f"access log: path={path}", "full")
 
     def keep(self, path: str | None) -> None:
         """Close all others, once they have written what they have."""
@@ -54,8 +58,8 @@ class Journals:
         """Put ``lines`` into words, and have them written."""
         try:
             journal = self.open(lines.path)
-        except OSError:
-            self._registry.counter("gateway_access_log_dropped_total", reason="full").add(lines.count)
+        except OSError as error:
+            self._full(lines.path).add(lines.count, error.strerror or str(error))
             return
         journal.write(self._words[lines.format](_decode(lines.records), lines.epoch))
 

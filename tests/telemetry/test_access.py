@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
+import pytest
 
 from gateway.config.telemetry import AccessLog as Config
 from gateway.message import Record
@@ -93,10 +94,11 @@ async def test_all_leaves_at_the_end_with_what_it_takes_to_write_it() -> None:
 
 
 @virtual
-async def test_what_finds_no_room_is_dropped_and_counted() -> None:
+async def test_what_finds_no_room_is_dropped_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     log = Log()
     log.room = False
     log.log.note(ended())
     log.log.note(ended())
     log.log.hand_on()
     assert {series.labels: cells[0] for series, cells in read(log.registry.segment)} == {("full",): 2}
+    assert caplog.messages == ["access log: path=/a/log dropped=2 reason=full"]

@@ -68,11 +68,15 @@ def test_a_new_configuration_may_have_another_file(tmp_path: Path) -> None:
     assert (written(tmp_path / "new"), written(tmp_path / "old")) == ([200], [201])
 
 
-def test_late_lines_whose_file_is_gone_for_good_are_dropped_and_counted(tmp_path: Path) -> None:
+def test_late_lines_whose_file_is_gone_for_good_are_dropped_counted_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     registry = Registry.private()
     journals = Journals(registry)
     journals.write(lines(tmp_path / "none" / "log", 200, 201))
     assert dropped(registry)["full",] == 2
+    path = tmp_path / "none" / "log"
+    assert caplog.messages == [f"access log: path={path} dropped=2 reason=full: No such file or directory"]
 
 
 def test_reopening_goes_on_in_new_files(tmp_path: Path) -> None:

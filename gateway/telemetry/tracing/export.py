@@ -14,6 +14,7 @@ from itertools import islice
 
 import msgspec
 
+from gateway.telemetry.dropped import Dropped
 from gateway.telemetry.metrics import Registry
 
 from .span import Ended
@@ -64,7 +65,7 @@ class Export:
         self._done = 0  # of the thread, as _taken is of the callers: no number has two writers
         self._wake = threading.Event()
         self._closing = False
-        self._dropped = registry.counter("gateway_trace_spans_dropped_total")
+        self._dropped = Dropped(registry.counter("gateway_trace_spans_dropped_total"), "traces: spans", "full")
         self._sent = registry.counter("gateway_trace_spans_total", result="success")
         self._failed = registry.counter("gateway_trace_spans_total", result="failure")
         # A daemon: a collector that does not answer must not keep the gateway from its end.
@@ -96,7 +97,8 @@ class Export:
         self._thread.join(seconds)
         if self._thread.is_alive():
             log.warning("the collector of traces did not take all spans in time")
-        self._dropped.add(self.waiting)
+        if self.waiting:
+            self._dropped.add(self.waiting)
         self._taken = self._done
 
     # The thread.

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from gateway.telemetry.dropped import Dropped
 from gateway.telemetry.metrics import Registry
 
 from .span import Ended, Span
@@ -39,7 +40,7 @@ class Relay:
         self._send = send
         self._look = look
         self._batch = batch
-        self._dropped = registry.counter("gateway_trace_spans_dropped_total")
+        self._dropped = Dropped(registry.counter("gateway_trace_spans_dropped_total"), "traces: spans", "full")
         self._spans: list[Span] = []
         self._timer: asyncio.TimerHandle | None = None
         self._later = asyncio.get_running_loop().call_later

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
+import pytest
 
 from gateway.telemetry.metrics import Registry
 from gateway.telemetry.tracing.relay import BATCH, DELAY, Relay
@@ -84,13 +85,14 @@ async def test_flush_waits_for_nothing() -> None:
 
 
 @virtual
-async def test_what_finds_no_room_is_dropped_and_counted() -> None:
+async def test_what_finds_no_room_is_dropped_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     scene = Scene()
     scene.room = False
     scene.relay(ended())
     scene.relay(ended())
     scene.relay.flush()
     assert (scene.sent, scene.dropped) == ([], 2)
+    assert caplog.messages == ["traces: spans dropped=2 reason=full"]
 
 
 def test_what_is_told_of_a_span() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.payload.dropped import Dropped
+from gateway.payload.lost import lost
 from gateway.telemetry.metrics import Registry
 
 
@@ -8,7 +8,7 @@ def test_all_are_counted_and_one_line_a_minute_tells(caplog: pytest.LogCaptureFi
     now = 0.0
     registry = Registry.private()
     counter = registry.counter("gateway_payload_log_dropped_total", sink="s", reason="disk")
-    dropped = Dropped(registry, "s", "disk", lambda: now)
+    dropped = lost(registry, "s", "disk", lambda: now)
     dropped.add(2, "it is full")
     now = 59.9
     dropped.add(3)
@@ -21,7 +21,7 @@ def test_all_are_counted_and_one_line_a_minute_tells(caplog: pytest.LogCaptureFi
 
 def test_what_was_not_told_is_told_even_if_no_more_are_dropped(caplog: pytest.LogCaptureFixture) -> None:
     now = 0.0
-    dropped = Dropped(Registry.private(), "s", "disk", lambda: now)
+    dropped = lost(Registry.private(), "s", "disk", lambda: now)
     dropped.tell()
     dropped.add(2)
     dropped.add(3)

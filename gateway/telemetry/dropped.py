@@ -1,12 +1,13 @@
-"""Events that are lost: counted always, logged once a minute."""
+"""What is lost on its way to where logs and traces go: counted always, logged once a minute."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 from math import inf
+from time import monotonic
 
-from gateway.telemetry.metrics import Registry
+from .metrics import Counter
 
 log = logging.getLogger("gateway")
 
@@ -15,11 +16,11 @@ QUIET = 60.0
 
 
 class Dropped:
-    """What one ``sink`` lost for one ``reason``."""
+    """What was lost of ``what`` for one ``reason``."""
 
-    def __init__(self, registry: Registry, sink: str, reason: str, clock: Callable[[], float]) -> None:
-        self._counter = registry.counter("gateway_payload_log_dropped_total", sink=sink, reason=reason)
-        self._sink = sink
+    def __init__(self, counter: Counter, what: str, reason: str, clock: Callable[[], float] = monotonic) -> None:
+        self._counter = counter
+        self._what = what
         self._reason = reason
         self._clock = clock
         self._untold = 0
@@ -40,5 +41,5 @@ class Dropped:
         now = self._clock()
         if now - self._told >= QUIET:
             detail = f": {cause}" if cause else ""
-            log.error("payload log: sink=%s dropped=%d reason=%s%s", self._sink, self._untold, self._reason, detail)
+            log.error("%s dropped=%d reason=%s%s", self._what, self._untold, self._reason, detail)
             self._told, self._untold = now, 0
