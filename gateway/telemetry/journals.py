@@ -30,6 +30,7 @@ class Journals:
         self._registry = registry
         self._open: dict[str, Journal] = {}
         self._closing: list[Journal] = []
+        self._dropped: dict[str, Dropped] = {}
         self._words: dict[str, Words] = {"json": Json(), "text": as_text}
 
     def __repr__(self) -> str:
@@ -43,8 +44,10 @@ class Journals:
         return self._open[path]
 
     def _full(self, path: str) -> Dropped:
-        counter = self._registry.counter("gateway_access_log_dropped_total", reason="full")
-        return Dropped(counter, f"access log: path={path}", "full")
+        if path not in self._dropped:
+            counter = self._registry.counter("gateway_access_log_dropped_total", reason="full")
+            self._dropped[path] = Dropped(counter, f"access log: path={path}", "full")
+        return self._dropped[path]
 
     def keep(self, path: str | None) -> None:
         """Close all others, once they have written what they have."""

@@ -74,7 +74,8 @@ def test_late_lines_whose_file_is_gone_for_good_are_dropped_counted_and_logged(
     registry = Registry.private()
     journals = Journals(registry)
     journals.write(lines(tmp_path / "none" / "log", 200, 201))
-    assert dropped(registry)["full",] == 2
+    journals.write(lines(tmp_path / "none" / "log", 202))
+    assert dropped(registry)["full",] == 3
     path = tmp_path / "none" / "log"
     assert caplog.messages == [f"access log: path={path} dropped=2 reason=full: No such file or directory"]
 
