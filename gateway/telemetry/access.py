@@ -5,7 +5,6 @@ The rule: requests wait for no line. Putting it into words, and writing it, is s
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from random import random
@@ -18,6 +17,7 @@ from gateway.config.telemetry import AccessLog as Config
 from gateway.message import Record
 
 from .dropped import Dropped
+from .gathered import Gathered
 from .metrics import Registry
 
 DELAY: Final = 0.1
@@ -45,7 +45,7 @@ Send = Callable[[Lines], bool]
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class AccessLog:
+class AccessLog(Gathered[Record]):
     """Collects what ended and hands it on, ``DELAY`` later or ``BATCH`` at a time.
 
     ``clock``: that of the records; ``wall``: Unix time.
@@ -60,6 +60,7 @@ class AccessLog:
         clock: Callable[[], float] = perf_counter,
         wall: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__(DELAY, BATCH)
         counter = registry.counter("gateway_access_log_dropped_total", reason="full")
         self._full = Dropped(counter, f"access log: path={config.path}", "full")
         self._path = config.path
@@ -68,46 +69,23 @@ class AccessLog:
         self._least = 400 if config.errors_only else 0
         self._rate = config.sample_rate
         self._random = random
-        self.note = self._take_some if config.errors_only or config.sample_rate < 1.0 else self._take
+        self.note = self._take_some if config.errors_only or config.sample_rate < 1.0 else self.take
         """Takes the record of a request that has ended."""
         self._clock = clock
         self._wall = wall
-        self._records: list[Record] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self._later = asyncio.get_running_loop().call_later
 
     def __repr__(self) -> str:
-        return f"<AccessLog {self._path} {len(self._records)}>"
-
-    def hand_on(self) -> None:
-        """Send what is there now."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        records, self._records = self._records, []
-        if records:
-            epoch = self._wall() - self._clock()
-            lines = Lines(self._path, self._format, len(records), epoch, _encode(records))
-            if not self._send(lines):
-                self._full.add(len(records))
+        return f"<AccessLog {self._path} {len(self._items)}>"
 
     def close(self) -> None:
         """Nobody will note anything any more."""
         self.hand_on()
 
-    def _take(self, record: Record) -> None:
-        records = self._records
-        records.append(record)
-        count = len(records)
-        if count == 1 or count == BATCH:
-            self._due(0.0 if count == BATCH else DELAY)
+    def _leave(self, items: list[Record]) -> None:
+        epoch = self._wall() - self._clock()
+        if not self._send(Lines(self._path, self._format, len(items), epoch, _encode(items))):
+            self._full.add(len(items))
 
     def _take_some(self, record: Record) -> None:
         if record.status >= self._least and (self._rate == 1.0 or self._random() < self._rate):
-            self._take(record)
-
-    def _due(self, delay: float) -> None:
-        """Hand on what is there, so much later. Never at once: the answer to the last request goes out first."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._later(delay, self.hand_on)
+            self.take(record)

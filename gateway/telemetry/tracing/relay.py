@@ -6,13 +6,13 @@ dropped, and counted.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
 from gateway.telemetry.dropped import Dropped
+from gateway.telemetry.gathered import Gathered
 from gateway.telemetry.metrics import Registry
 
 from .span import Ended, Span
@@ -32,46 +32,31 @@ Look = Callable[[Ended], None]
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Relay:
+class Relay(Gathered[Span]):
     """Takes each span as it ends. What is told of spans is put together for many at once, when the code for it is warm:
     for one request in a hundred it would cost four times as much."""
 
     def __init__(self, send: Send, registry: Registry, batch: int = BATCH, look: Look | None = None) -> None:
+        super().__init__(DELAY, batch)
         self._send = send
         self._look = look
-        self._batch = batch
         self._dropped = Dropped(registry.counter("gateway_trace_spans_dropped_total"), "traces: spans", "full")
-        self._spans: list[Span] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self._later = asyncio.get_running_loop().call_later
 
     def __repr__(self) -> str:
-        return f"<Relay {len(self._spans)}>"
+        return f"<Relay {len(self._items)}>"
 
     def __call__(self, span: Span) -> None:
-        spans = self._spans
-        spans.append(span)
-        count = len(spans)
-        if count == self._batch:
-            self._due(0.0)
-        elif count == 1:
-            self._due(DELAY)
+        self.take(span)
 
     def flush(self) -> None:
         """Send what is there now."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        spans, self._spans = self._spans, []
-        for first in range(0, len(spans), self._batch):
-            some = [span.ended() for span in spans[first : first + self._batch]]
+        self.hand_on()
+
+    def _leave(self, items: list[Span]) -> None:
+        for first in range(0, len(items), self._batch):
+            some = [span.ended() for span in items[first : first + self._batch]]
             if self._look is not None:
                 for one in some:
                     self._look(one)
             if not self._send(len(some), _encode(some)):
                 self._dropped.add(len(some))
-
-    def _due(self, delay: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._later(delay, self.flush)
